@@ -1,0 +1,3 @@
+"""bostream: real-time backorder allocation on Kafka, exactly once."""
+
+__version__ = "0.1.0"

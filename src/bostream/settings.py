@@ -1,0 +1,1 @@
+"""One typed settings tree: defaults < ``bostream.toml`` < ``BOSTREAM_*`` < flags."""
