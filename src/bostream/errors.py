@@ -53,3 +53,21 @@ class ConfigurationError(BostreamError):
 
 class BrokerError(BostreamError):
     """Kafka cannot be reached or refuses what we ask: exit with the broker's words."""
+
+
+class PoisonedRecordError(BostreamError):
+    """One record made a stage fail in an unforeseen way: abort, then dead-letter it alone and go on.
+
+    Args:
+        topic: topic of the record.
+        partition: its partition.
+        offset: its offset.
+        error: what the stage raised.
+    """
+
+    def __init__(self, topic: str, partition: int, offset: int, error: Exception) -> None:
+        super().__init__(f"{topic}/{partition} offset {offset}: {type(error).__name__}: {error}")
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.error = error

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from bostream.domain.state import State, Timer
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Partition(NamedTuple):
@@ -108,7 +108,7 @@ class Origin:
 
     Attributes:
         record: the internal log's record.
-        log_time: running maximum of the log's timestamps up to and including this record (µs); for a timer, its due time.
+        log_time: running maximum of the log's timestamps up to this record (µs); for a timer, its due time.
         ordinal: number of effects identified so far; timers that the record lets fire count first.
     """
 
@@ -184,7 +184,7 @@ class GroupConsumer(Protocol):
 
 
 class TransactionalProducer(Protocol):
-    """One transactional producer, initialised. Every method may raise these errors, named after the remedy:
+    """One transactional producer, initialised. Every method may raise these errors, named after the remedy.
 
     TransientError: abort, then try the batch again (see ``is_tainted``). InDoubtError: unknown whether it committed.
     FencedError: a newer producer of this name exists. BrokerError: fatal.
@@ -245,8 +245,8 @@ class LogEnds(Protocol):
     def ranges(self, partitions: Sequence[Partition]) -> dict[Partition, LogRange]:
         """Return first and end offset (READ_UNCOMMITTED) of each partition."""
 
-    def lag(self, partitions: Sequence[Partition]) -> int | None:
-        """Return the greatest lag of the group over these partitions as last known (refreshed behind the scenes)."""
+    def lag(self, topics: Sequence[str]) -> int | None:
+        """Return the group's greatest lag over these topics' partitions, as last known; never waits."""
 
 
 # --- state
@@ -258,7 +258,9 @@ class Store(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Return the value or None."""
 
-    def scan(self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False) -> Iterator[tuple[bytes, bytes]]:
+    def scan(
+        self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Yield pairs as :meth:`bostream.domain.state.Table.scan` does. Raises CorruptStateError when reading fails."""
 
     def write(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
