@@ -147,7 +147,7 @@ class FaustHost:
         Raises:
             Exception: what ended the loop, if it was not asked to stop.
         """
-        worker = self._app.Worker(loglevel="ERROR", redirect_stdouts=False, quiet=True)
+        worker = self._app.Worker(override_logging=False, redirect_stdouts=False, quiet=True)
         worker.spinner = None
         try:
             worker.execute_from_commandline()

@@ -42,6 +42,8 @@ Settings = Mapping[str, str | int | float | bool]
 _CALL_TIMEOUT_S = 10.0
 _INIT_TIMEOUT_S = 30.0
 _COMMIT_TRIES = 3
+_REPORTED_FROM_BYTES = 10_000
+"""Records of this size have their delivery reported: a topic may take less than the client does."""
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.FENCED_INSTANCE_ID})
 _MISSING = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION})
 _LOST_OFFSET = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
@@ -54,6 +56,7 @@ _FORBIDDEN = frozenset(
     }
 )
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
+_FENCED_MEMBER = KafkaError(KafkaError.FENCED_INSTANCE_ID).str()
 
 
 def error_of(exception: KafkaException) -> KafkaError:
@@ -176,8 +179,10 @@ def _check_consumer_error(error: KafkaError) -> None:
         raise ConfigurationError(f"a topic is missing: {error.str()}. Create it with `bostream init`.")
     if code in _FORBIDDEN:
         raise BrokerError(f"not allowed: {error.str()}")
-    if error.fatal():
-        raise FencedError(error.str()) if code in _FENCED else BrokerError(error.str())
+    # a consumer's fatal error comes as the code _FATAL with the cause in its text only, and does not call itself fatal
+    if error.fatal() or code == KafkaError._FATAL:
+        is_fenced = code in _FENCED or _FENCED_MEMBER in error.str()
+        raise FencedError(error.str()) if is_fenced else BrokerError(error.str())
     logger.info("consumer: %s", error.str())  # _MAX_POLL_EXCEEDED, lost connections: mend themselves
 
 
@@ -198,11 +203,17 @@ class KafkaTransactionalProducer:
     def __init__(self, settings: Settings) -> None:
         self.is_tainted = False
         self._delivery_error: KafkaError | None = None
-        self._producer = Producer({**settings, "logger": logger})
+        self._client: Producer | None = Producer({**settings, "logger": logger})
         try:
             self._producer.init_transactions(_INIT_TIMEOUT_S)
         except KafkaException as exception:
             raise _transient_or_worse(error_of(exception), "init_transactions") from exception
+
+    @property
+    def _producer(self) -> Producer:
+        if self._client is None:
+            raise BrokerError("the producer was closed")
+        return self._client
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -214,7 +225,8 @@ class KafkaTransactionalProducer:
 
     def produce(self, output: Output, on_delivered: Callable[[int], None] | None = None) -> None:
         """Queue one record. A full queue is drained; a record over ``message.max.bytes`` is a bad record."""
-        callback = None if on_delivered is None else self._delivery_report(on_delivered)
+        is_reported = on_delivered is not None or len(output.value or b"") >= _REPORTED_FROM_BYTES
+        callback = self._delivery_report(on_delivered) if is_reported else None
         while True:
             try:
                 self._producer.produce(
@@ -233,19 +245,26 @@ class KafkaTransactionalProducer:
             else:
                 return
 
-    def _delivery_report(self, on_delivered: Callable[[int], None]) -> Callable[[KafkaError | None, Message], None]:
+    def _delivery_report(
+        self, on_delivered: Callable[[int], None] | None
+    ) -> Callable[[KafkaError | None, Message], None]:
         def report(error: KafkaError | None, message: Message) -> None:
             offset = message.offset()
-            if error is None and offset is not None:
-                on_delivered(offset)
-            elif self._delivery_error is None:
+            if error is None:
+                if on_delivered is not None and offset is not None:
+                    on_delivered(offset)
+            # records that follow a refused one fail too, as out of order: the cause is what counts
+            elif self._delivery_error is None or error.code() in _TOO_LARGE:
                 self._delivery_error = error
 
         return report
 
     def flush(self) -> None:
         """Wait for every acknowledgement. A record without a report of its own that fails makes the commit fail."""
-        left = self._producer.flush(_CALL_TIMEOUT_S)
+        try:
+            left = self._producer.flush(_CALL_TIMEOUT_S)
+        except KafkaException as exception:
+            raise self._failed(exception, "flush") from exception
         if self._delivery_error is not None:
             raise self._failed(KafkaException(self._delivery_error), "delivery")
         if left:
@@ -283,9 +302,13 @@ class KafkaTransactionalProducer:
             raise self._failed(exception, "abort_transaction") from exception
 
     def close(self) -> None:
-        """Forget what is queued and let the client go."""
-        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
-        self._producer.close()
+        """Forget what is queued and let the client go.
+
+        The client's own ``close`` would abort the transaction first: it waits, and raises when the producer was fenced.
+        """
+        if self._client is not None:
+            self._client.purge(in_queue=True, in_flight=True, blocking=False)
+            self._client = None
 
     def _failed(self, exception: KafkaException, what: str) -> BostreamError:
         error = error_of(exception)
@@ -320,7 +343,8 @@ class KafkaLogReader:
         if first is None:
             return []
         records = []
-        for message in [first, *self._consumer.consume(max(1, records_max - 1), 0)]:
+        more = self._consumer.consume(records_max - 1, 0) if records_max > 1 else []
+        for message in [first, *more]:
             error = message.error()
             if error is None:
                 record = _record(message)
@@ -383,8 +407,21 @@ class KafkaLogEnds:
             try:
                 offsets[Partition(tp.topic, tp.partition)] = future.result().offset
             except KafkaException as exception:
-                raise _transient_or_worse(error_of(exception), f"offsets of {tp.topic}") from exception
+                error = error_of(exception)
+                # "no leaders found": either no topic, or one whose leaders are being elected
+                if error.code() == KafkaError._NOENT and not self._exists(tp.topic):
+                    raise ConfigurationError(
+                        f"the topic {tp.topic} is missing. Create it with `bostream init`."
+                    ) from None
+                raise _transient_or_worse(error, f"offsets of {tp.topic}") from exception
         return offsets
+
+    def _exists(self, topic: str) -> bool:
+        try:
+            metadata = self._admin.list_topics(timeout=_CALL_TIMEOUT_S).topics.get(topic)
+        except KafkaException as exception:
+            raise _transient_or_worse(error_of(exception), "metadata") from exception
+        return metadata is not None and metadata.error is None
 
     def lag(self, topics: Sequence[str]) -> int | None:
         """Return the greatest lag as last known; asks anew in the background every ``refresh_s``."""

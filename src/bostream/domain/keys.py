@@ -2,8 +2,12 @@
 
 What must stay true: ``pack(a) < pack(b)`` exactly when ``a < b`` part by part, for tuples of the same shape, and
 ``unpack(pack(*parts)) == parts``. Strings compare as UTF-8 bytes (which is code point order), integers by value.
-The scheme is the tuple layer's idea: strings end in ``00`` with inner zeros escaped, integers have a fixed width.
+A packed tuple is a prefix of another exactly when its parts are the first parts of the other: so it selects them in a
+scan. Strings end in ``00``, which never stands inside one (``00`` reads ``01 01`` there and ``01`` reads ``01 02``);
+integers have a fixed width.
 """
+
+from struct import Struct
 
 from bostream.errors import InvariantError
 
@@ -13,21 +17,21 @@ _STRING = 0x02
 _INTEGER = 0x03
 _INTEGER_BIAS = 1 << 63
 _INTEGER_BYTES = 8
+_pack_integer = Struct(">BQ").pack
 
 
 def pack(*parts: Part) -> bytes:
     """Encode parts (strings, or integers in signed 64 bits) into one ordered key; also a prefix of longer keys."""
-    out = bytearray()
+    out = b""
     for part in parts:
         if isinstance(part, str):
-            out.append(_STRING)
             text = part.encode()
-            out += text.replace(b"\x00", b"\x00\xff") if b"\x00" in text else text
-            out.append(0)
+            if 0 in text or 1 in text:
+                text = text.replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01")
+            out += b"\x02%b\x00" % text
         else:
-            out.append(_INTEGER)
-            out += (part + _INTEGER_BIAS).to_bytes(_INTEGER_BYTES, "big")
-    return bytes(out)
+            out += _pack_integer(_INTEGER, part + _INTEGER_BIAS)
+    return out
 
 
 def unpack(key: bytes) -> tuple[Part, ...]:
@@ -42,7 +46,7 @@ def unpack(key: bytes) -> tuple[Part, ...]:
             at += _INTEGER_BYTES
         elif tag == _STRING:
             end = _string_end(key, at)
-            parts.append(key[at:end].replace(b"\x00\xff", b"\x00").decode())
+            parts.append(key[at:end].replace(b"\x01\x01", b"\x00").replace(b"\x01\x02", b"\x01").decode())
             at = end + 1
         else:
             raise InvariantError(f"key {key.hex()} has an unknown tag {tag} at byte {at - 1}")
@@ -51,8 +55,6 @@ def unpack(key: bytes) -> tuple[Part, ...]:
 
 def _string_end(key: bytes, start: int) -> int:
     at = key.find(b"\x00", start)
-    while at >= 0 and key[at + 1 : at + 2] == b"\xff":
-        at = key.find(b"\x00", at + 2)
     if at < 0:
         raise InvariantError(f"key {key.hex()} has a string without an end")
     return at

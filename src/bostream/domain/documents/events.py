@@ -71,8 +71,8 @@ class AsnReceived(msgspec.Struct, frozen=True, array_like=True, tag_field="recor
 class LineReported(msgspec.Struct, frozen=True, array_like=True, tag_field="record", tag="line"):
     """A SKU book reports how a line stands after one of its events (for notices and whole orders).
 
-    ``eta`` is the promise as last told: it moves only when the line first waits, or when its ETA appears, goes, or moves
-    by at least the threshold (R18). ``let_go``: the line was moved to another SKU and this book has let go of it.
+    ``eta`` is the promise as last told: it moves only when the line first waits, or when its ETA appears, goes, or
+    moves by at least the threshold (R18). ``let_go``: the line was moved to another SKU and this book has let go of it.
     """
 
     cause: Cause

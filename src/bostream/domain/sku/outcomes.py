@@ -221,10 +221,18 @@ class ScanParked(msgspec.Struct, frozen=True):
 
 
 class ScansUnparked(msgspec.Struct, frozen=True):
-    """The parked scans of this line were set against it, or were given up at the horizon (R15)."""
+    """The oldest ``scans`` parked scans of this line were set against it, or were given up at the horizon (R15)."""
 
     order_id: str
     line_id: str
+    scans: int
+
+
+class EventsForgotten(msgspec.Struct, frozen=True):
+    """Up to ``rows`` scans remembered in this generation of the horizon are no longer; it is swept in slices (I8)."""
+
+    generation: int
+    rows: int
 
 
 class LineForgotten(msgspec.Struct, frozen=True):
@@ -232,6 +240,13 @@ class LineForgotten(msgspec.Struct, frozen=True):
 
     order_id: str
     line_id: str
+
+
+class InboundForgotten(msgspec.Struct, frozen=True):
+    """An ASN line closed, or never announced, for longer than the retention was removed from the book."""
+
+    asn_id: str
+    asn_line_id: str
 
 
 class DiscrepancyFound(msgspec.Struct, frozen=True):
@@ -264,6 +279,8 @@ Outcome = (
     | EventRemembered
     | ScanParked
     | ScansUnparked
+    | EventsForgotten
     | LineForgotten
+    | InboundForgotten
     | DiscrepancyFound
 )

@@ -1,0 +1,5 @@
+"""``python -m bostream`` is ``bostream``."""
+
+from bostream.cli.main import run
+
+run()

@@ -1,0 +1,1 @@
+"""Adapters: each third-party library that does I/O lives in one module here and nowhere else."""

@@ -1,0 +1,203 @@
+"""The SKU books as a stage: events of the SKUs log in; allocations, lines, stock positions and reports out.
+
+What must stay true: between two batches the stage remembers nothing but the state; within one it remembers which stock
+positions changed, and publishes each of them once, as it stands at the end.
+"""
+
+from collections.abc import Mapping
+from typing import assert_never
+
+import msgspec
+
+from bostream.contract.codec import RecordWriter
+from bostream.contract.identity import join_key
+from bostream.contract.records import StockPosition
+from bostream.domain.cause import Cause
+from bostream.domain.keys import pack, unpack
+from bostream.domain.sku.book import Book, Page, Rules
+from bostream.domain.sku.events import (
+    DemandChanged,
+    InboundChanged,
+    LineRefreshed,
+    SkuEvent,
+    SkuRecord,
+    StockScanned,
+    Ticked,
+)
+from bostream.domain.sku.handle import fire, handle
+from bostream.domain.state import State, Timer
+from bostream.engine.ports import Emit, Origin, Record, StageFactory
+from bostream.stages.common import InternalLogs, Outputs, decode, next_id, timer_cause
+from bostream.stages.sku_effects import SkuEffects
+
+Waiting = dict[str, tuple[tuple[str, ...], int]]
+"""Units that wait, with the locations that may serve them (empty: any), by scope."""
+
+
+class TouchedSku:
+    """What a batch did to one SKU's stock positions.
+
+    Attributes:
+        locations: where stock or inbound changed.
+        waiting: what waited when the batch first touched the SKU.
+        origin, cause: the newest event on the SKU; the positions are published as its effects.
+    """
+
+    __slots__ = ("cause", "locations", "origin", "waiting")
+
+    def __init__(self, waiting: Waiting, origin: Origin, cause: Cause) -> None:
+        self.locations: set[str] = set()
+        self.waiting = waiting
+        self.origin = origin
+        self.cause = cause
+
+
+class SkusStage:
+    """The books of one partition of the SKUs log."""
+
+    name = "skus"
+
+    def __init__(self, state: State, rules: Rules, logs: InternalLogs, outputs: Outputs) -> None:
+        self._book = Book(state, rules)
+        self._logs = logs
+        self._outputs = outputs
+        self._decoder: msgspec.msgpack.Decoder[SkuRecord] = msgspec.msgpack.Decoder(SkuRecord)
+        self._touched: dict[str, TouchedSku] = {}
+
+    def process(self, record: Record, origin: Origin, emit: Emit) -> None:
+        """Apply one record of the log; see :class:`bostream.engine.ports.StatefulStage`."""
+        event = decode(self._decoder, record)
+        if isinstance(event, Ticked):
+            return
+        effects = self._begin(event.sku, event.cause, origin, emit)
+        self._note_what_is_lost(event, effects)
+        for outcome in handle(self._book, event, origin.log_time):
+            effects.add(outcome)
+        effects.close()
+
+    def fire(self, timer: Timer, origin: Origin, emit: Emit) -> None:
+        """Apply a timer that is due; its subject begins with the SKU, or what it does is told to nobody."""
+        cause = timer_cause(timer, origin.record, self._decoder)
+        effects = self._begin(timer.subject[0], cause, origin, emit)
+        for outcome in fire(self._book, timer, origin.log_time):
+            effects.add(outcome)
+        effects.close()
+
+    def finish(self, emit: Emit) -> None:
+        """Publish the stock positions that the batch changed."""
+        for sku, touched in self._touched.items():
+            page = self._book.page(sku)
+            for location in sorted(touched.locations | _served_otherwise(page, touched.waiting)):
+                identity = next_id(touched.origin)
+                record = stock_position(page, location)
+                key = join_key(sku, location)
+                emit(self._outputs.stock_positions.output(key, record, identity, touched.cause))
+        self._touched.clear()
+
+    def rollback(self) -> None:
+        """Forget what the dropped batch changed."""
+        self._touched.clear()
+
+    def _begin(self, sku: str, cause: Cause, origin: Origin, emit: Emit) -> SkuEffects:
+        page = self._book.page(sku)
+        touched = self._touched.get(sku)
+        if touched is None:
+            touched = self._touched[sku] = TouchedSku(_waiting(page), origin, cause)
+        touched.origin = origin
+        touched.cause = cause
+        return SkuEffects(
+            page, cause, origin, emit, outputs=self._outputs, logs=self._logs, locations=touched.locations
+        )
+
+    def _note_what_is_lost(self, event: SkuEvent, effects: SkuEffects) -> None:
+        """Look at what cannot be read from the book, or from outcomes, after the event."""
+        match event:
+            case InboundChanged():
+                # The ASN may have been bound for another location so far.
+                for inbound in self._book.page(event.sku).inbound_of(event.asn_id):
+                    if inbound.is_announced:
+                        effects.touch(inbound.location)
+            case LineRefreshed():
+                effects.refresh(event.order_id, event.line_id)
+            case DemandChanged():
+                # A closed line has no outcome any more, yet its tombstone may still race with the new SKU's record.
+                for line in event.lines:
+                    if line.moved:
+                        effects.let_go(event.order_id, line.line_id)
+            case StockScanned():
+                pass
+            case _:
+                assert_never(event)
+
+
+def _waiting(page: Page) -> Waiting:
+    return {name: (scope.locations, scope.units) for name, scope in page.head.scopes.items()}
+
+
+def _served_otherwise(page: Page, before: Waiting) -> set[str]:
+    """Return the locations where other quantities may be served than before."""
+    after = _waiting(page)
+    locations: set[str] = set()
+    for name in before.keys() | after.keys():
+        allowed, units_before = before.get(name, ((), 0))
+        allowed, units_after = after.get(name, (allowed, 0))
+        if units_before == units_after:
+            continue
+        if not allowed:
+            return _known_locations(page, before, after)
+        locations.update(allowed)
+    return locations
+
+
+def _known_locations(page: Page, before: Waiting, after: Waiting) -> set[str]:
+    """Return the locations where the SKU ever was, is expected, or is asked for by name."""
+    locations = {str(unpack(key)[-1]) for key, _ in page.book.stock.scan(pack(page.sku))}
+    for waiting in (before, after):
+        for allowed, _ in waiting.values():
+            locations.update(allowed)
+    return locations
+
+
+def stock_position(page: Page, location: str) -> StockPosition:
+    """Return the public record of the stock at a location."""
+    position = page.position(location)
+    return StockPosition(
+        sku=page.sku,
+        location=location,
+        on_hand=position.on_hand,
+        allocated=position.allocated,
+        picked=position.picked,
+        quarantined=position.quarantined,
+        available=position.available,
+        deficit=position.deficit,
+        waiting=position.waiting,
+        inbound=position.inbound,
+        next_eta=position.next_eta,
+    )
+
+
+def skus_stage(
+    *,
+    app: str,
+    partitions: int,
+    writers: Mapping[str, RecordWriter],
+    rules: Rules | None = None,
+    prefix: str = "",
+) -> StageFactory:
+    """Return what makes the SKU books of one partition.
+
+    Args:
+        app: the application's name.
+        partitions: how many partitions each internal log has.
+        writers: of the output topics, by their names without prefix.
+        rules: the constants of the rules.
+        prefix: what every topic's name begins with.
+    """
+    constants = rules or Rules()
+    logs = InternalLogs(app, partitions, prefix)
+    outputs = Outputs(app, writers, prefix)
+
+    def make(state: State) -> SkusStage:
+        return SkusStage(state, constants, logs, outputs)
+
+    return make
