@@ -7,6 +7,7 @@ What must stay true: the ratio between a queue of 100,000 lines and one of 100 s
 import itertools
 import sys
 import time
+from collections import deque
 
 from bostream.domain.cause import Cause
 from bostream.domain.sku.book import Book, Rules
@@ -41,23 +42,35 @@ def main() -> None:
 def measure(lines: int) -> dict[str, float]:
     """Return the median µs of each kind of event on a book with this many waiting lines."""
     book = Book(MemoryState(), Rules())
-    numbers = itertools.count()
-    for number in range(lines):
-        run(book, placed(number, next(numbers)), next(numbers))
+    events = itertools.count()
+    orders = itertools.count()
+    waiting: deque[int] = deque()
+
+    def wait() -> None:
+        number = next(orders)
+        run(book, placed(number, next(events)), next(events))
+        waiting.append(number)
+
+    for _ in range(lines):
+        wait()
     costs: dict[str, list[float]] = {}
 
     def timed(kind: str, event: SkuEvent) -> None:
+        log_time = next(events)
         before = time.process_time_ns()
-        run(book, event, next(numbers))
+        run(book, event, log_time)
         costs.setdefault(kind, []).append((time.process_time_ns() - before) / 1_000)
 
-    for repeat in range(REPEATS):
-        number = lines + repeat
-        timed("order", placed(number, next(numbers)))
-        timed("receipt", scanned(ScanType.RECEIVED, next(numbers)))
-        timed("cancel", cancelled(number, next(numbers)))
-        best = repeat if repeat < lines else number
-        timed("ship", scanned(ScanType.SHIPPED, next(numbers), best))
+    for _ in range(REPEATS):
+        number = next(orders)
+        timed("order", placed(number, next(events)))
+        timed("cancel", cancelled(number, next(events)))
+        timed("receipt", scanned(ScanType.RECEIVED, next(events)))
+        served = waiting.popleft()
+        timed("pick", scanned(ScanType.PICKED, next(events), served))
+        timed("ship", scanned(ScanType.SHIPPED, next(events), served))
+        wait()
+    assert book.totals(SKU).waiting_lines == lines
     return {kind: sorted(values)[len(values) // 2] for kind, values in costs.items()}
 
 

@@ -39,6 +39,10 @@ class CorruptStateError(BostreamError):
     """The local store cannot be trusted: wipe that partition and restore it from its changelog."""
 
 
+class StoreFailedError(BostreamError):
+    """The disk under the local store is full or fails: exit, wipe nothing, start again when there is space."""
+
+
 class ChainBrokenError(BostreamError):
     """The changelog itself contradicts its commit records: stop, never allocate on it."""
 

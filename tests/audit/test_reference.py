@@ -121,7 +121,17 @@ def test_r8_units_at_a_location_that_the_list_does_not_name_leave_first() -> Non
     story.scan("RECEIVED", 1, "W1")
     story.scan("RECEIVED", 1, "W2")
     story.place("A", 2)
-    assert ["DEALLOCATED A 1 W1", "CANCELLED A 1"] == story.cancel("A", 1, terms(locations=("W2",)))
+    only = terms(locations=("W2",))
+    assert [] == story.change("A", LineDemand("1"), terms=only)
+    assert ["DEALLOCATED A 1 W1", "CANCELLED A 1"] == story.cancel("A", 1, only)
+
+
+def test_r8_units_cancelled_by_an_amendment_leave_by_the_list_that_held_until_then() -> None:
+    story = Story()
+    story.scan("RECEIVED", 1, "W1")
+    story.scan("RECEIVED", 1, "W2")
+    story.place("A", 2, locations=("W1", "W2"))
+    assert ["DEALLOCATED A 1 W2", "CANCELLED A 1"] == story.cancel("A", 1, terms(locations=("W2", "W1")))
 
 
 def test_r9_line_complete_draws_on_several_locations_at_its_worst_rank() -> None:
@@ -264,7 +274,7 @@ def test_r15_scans_of_a_closed_line_move_stock_only() -> None:
 
 
 def test_a_line_is_forgotten_after_its_retention() -> None:
-    story = Story(ReferenceRules(line_retention=DAY))
+    story = Story(ReferenceRules(retention=DAY))
     story.place("A", 1)
     story.cancel("A")
     story.wait(2 * DAY)

@@ -1,11 +1,15 @@
 """One fixture for the suites of the Kafka ports: each test runs on the fake cluster and on a real one."""
 
 import re
+import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from tests.contracts.clusters import Cluster, FakeSide, RealSide
+
+_RUN = secrets.token_hex(3)
+"""A broker that was there before remembers the names of earlier runs."""
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.kafka)])
@@ -29,4 +33,4 @@ def topic(request: pytest.FixtureRequest) -> str:
 
 def name_of(request: pytest.FixtureRequest) -> str:
     """Return a name that Kafka takes, other for each test."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", request.node.name)[-200:].strip("-")
+    return re.sub(r"[^A-Za-z0-9_-]", "-", f"{_RUN}-{request.node.name}")[:200].strip("-")

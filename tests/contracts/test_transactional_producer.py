@@ -13,7 +13,7 @@ def joined(cluster: Cluster, topic: str, instance: str = "one", *, max_poll_s: f
 
 def test_a_transaction_over_several_partitions_and_offsets_appears_as_a_whole(cluster: Cluster, topic: str) -> None:
     cluster.create_topic(topic, 3)
-    source = f"{topic}-source"[-200:]
+    source = f"source-{topic}"
     cluster.create_topic(source)
     one = joined(cluster, source)
     producer = cluster.producers("one")()
@@ -30,7 +30,7 @@ def test_a_transaction_over_several_partitions_and_offsets_appears_as_a_whole(cl
 
 def test_an_aborted_transaction_leaves_nothing_but_used_offsets(cluster: Cluster, topic: str) -> None:
     cluster.create_topic(topic)
-    source = f"{topic}-source"[-200:]
+    source = f"source-{topic}"
     cluster.create_topic(source)
     one = joined(cluster, source)
     producer = cluster.producers("one")()
@@ -142,7 +142,7 @@ def test_offsets_of_an_older_producer_are_refused(cluster: Cluster, topic: str) 
 
 def test_offsets_of_a_member_that_lost_its_partitions_are_refused(cluster: Cluster, topic: str) -> None:
     cluster.create_topic(topic)
-    out = f"{topic}-out"[-200:]
+    out = f"out-{topic}"
     cluster.create_topic(out)
     one = joined(cluster, topic, max_poll_s=1.5)
     two = Member(cluster, cluster.consumer("two"), topic)
@@ -162,7 +162,7 @@ def test_offsets_of_a_member_that_lost_its_partitions_are_refused(cluster: Clust
 
 def test_the_same_producer_goes_on_after_offsets_were_refused(cluster: Cluster, topic: str) -> None:
     cluster.create_topic(topic, 2)
-    out = f"{topic}-out"[-200:]
+    out = f"out-{topic}"
     cluster.create_topic(out)
     one = Member(cluster, cluster.consumer("one"), topic).join(2)
     stale = one.consumer.group_metadata()
@@ -194,7 +194,8 @@ def test_a_record_larger_than_the_client_takes_is_a_bad_record(cluster: Cluster,
 
 def test_a_record_larger_than_its_topic_takes_is_a_bad_record(cluster: Cluster, topic: str) -> None:
     cluster.create_topic(topic, message_bytes_max=2000)
-    producer = cluster.producers("one")()
+    make_producer = cluster.producers("one")
+    producer = make_producer()
     producer.begin()
 
     def whole_transaction() -> None:
@@ -207,6 +208,9 @@ def test_a_record_larger_than_its_topic_takes_is_a_bad_record(cluster: Cluster, 
         whole_transaction()
     assert "TOO_LARGE" == caught.value.reason
     producer.abort()
+    if producer.is_tainted:
+        producer.close()
+        producer = make_producer()
     producer.begin()
     write(producer, topic, b"small")
     producer.commit()

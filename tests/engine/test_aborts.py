@@ -1,11 +1,14 @@
 """Batches that fail: what is dropped, what is tried again, what is dead-lettered, and what stops the worker."""
 
+from itertools import pairwise
+
 import pytest
 
 from bostream.engine.ports import Partition
 from bostream.engine.transaction import Limits
 from bostream.errors import (
     BrokerError,
+    ConfigurationError,
     CorruptStateError,
     FencedError,
     InDoubtError,
@@ -177,7 +180,7 @@ def test_the_wait_after_aborted_batches_grows_and_ends_with_success() -> None:
 
     world.cluster.before_call = refuse
     world.settle()
-    waits = [later - earlier for earlier, later in zip(aborts, aborts[1:], strict=False)]
+    waits = [later - earlier for earlier, later in pairwise(aborts)]
     assert waits == sorted(waits)
     assert waits[-1] > 2 * waits[0]
     assert worker.loop.is_settled
@@ -227,6 +230,17 @@ def test_a_record_that_intake_cannot_process_is_dead_lettered_alone(value: str) 
         world.send("abc"[number % 3], value if number == 11 else "x")
     world.settle()
     assert [value] == [text for text, _ in world.dead()]
+    world.check()
+
+
+def test_what_an_aborted_batch_remembered_is_forgotten_with_it() -> None:
+    world = World(partitions=1)
+    world.start()
+    world.settle()
+    for key in "abcd":
+        world.send(key)
+    world.send("e", "huge")  # the batch is tried again in halves: the first knows nothing of the last keys
+    world.settle()
     world.check()
 
 
@@ -363,3 +377,51 @@ def test_both_input_topics_arrive() -> None:
     world.settle()
     assert ["seen 1", "seen 2"] == world.outputs("a")
     world.check()
+
+
+def test_a_spoiler_is_found_while_another_partition_is_always_busy() -> None:
+    world = World(partitions=2, limits=Limits(batch_records_max=50))
+    world.start()
+    world.settle()
+    world.cluster.append(LOG, b"z", b"huge", partition=1)
+    world.cluster.append(LOG, b"z", b"x", partition=1)
+    for _ in range(150):
+        for _ in range(3):
+            world.cluster.append(LOG, b"busy", b"x", partition=0)
+        world.step()
+    assert ["huge"] == [text for text, _ in world.dead()]
+    assert ["seen 1"] == world.outputs("z")
+
+
+def test_a_spoiler_of_intake_is_found_while_a_log_is_always_busy() -> None:
+    world = World(partitions=2, limits=Limits(batch_records_max=50))
+    world.start()
+    world.settle()
+    world.cluster.message_bytes_max = 2000
+    world.cluster.append("orders", b"z", bytes(3000), partition=0)
+    for _ in range(300):
+        for _ in range(3):
+            world.cluster.append(LOG, b"busy", b"x", partition=0)
+        world.step()
+    assert 1 == len(world.dead())
+
+
+def test_batches_grow_again_once_the_spoiler_is_behind() -> None:
+    world = World(partitions=1)
+    worker = world.start()
+    world.settle()
+    for number in range(200):
+        world.cluster.append(LOG, b"k", b"huge" if number == 100 else b"x", partition=0)
+    world.settle()
+    assert ["huge"] == [text for text, _ in world.dead()]
+    assert worker.failpoints.passed.count("C7") < 30
+
+
+def test_a_dead_letter_that_is_refused_too_stops_the_worker() -> None:
+    world = World(partitions=1)
+    world.start()
+    world.settle()
+    world.cluster.append(LOG, b"k" * 3000, b"x", partition=0)
+    world.cluster.message_bytes_max = 2000
+    with pytest.raises(ConfigurationError, match="dead letter"):
+        world.settle()

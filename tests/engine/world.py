@@ -1,8 +1,8 @@
-"""A small world for tests of the loop: a fake cluster, workers with a tiny counting stage, and what must be true of it all.
+"""A small world for tests of the loop: a fake cluster, workers with a tiny counting stage, and what must be true of it.
 
 The intake routes each input by its key into the log; the stage counts per key, emits each count, and sets timers. What
-must stay true of it whatever happens: every input is in the log once, every output is there once and in order, the state
-is what the log says, what the changelog says, and what the local store says, and the commit chain is whole.
+must stay true of it whatever happens: every input is in the log once, every output is there once and in order, the
+state is what the log says, what the changelog says, and what the local store says, and the commit chain is whole.
 """
 
 from collections import defaultdict
@@ -64,8 +64,8 @@ class Router:
 class Counter:
     """The stage over the log. Values tell it what to do; anything else is counted.
 
-    ``poison``: it fails. ``bug``: an invariant breaks. ``late-bug``: the same while its timer fires. ``huge``: an output
-    that the cluster refuses. ``timer N``: counted, and N seconds later its timer rings.
+    ``poison``: it fails. ``bug``: an invariant breaks. ``huge``: an output that the cluster refuses. ``timer N``:
+    counted, and N seconds later its timer rings. ``trap N``: the same, but the timer fails.
     """
 
     name = "counter"
@@ -270,13 +270,18 @@ class World:
 
     @property
     def is_settled(self) -> bool:
-        return all(w.loop.is_settled for w in self.workers.values()) and not self._unprocessed()
+        """Every partition runs at one worker, every worker has its part, and everything is processed."""
+        parts = [{*w.assignment.inputs, *w.assignment.tasks} for w in self.workers.values()]
+        is_divided = sorted(self._sources()) == sorted(partition for part in parts for partition in part)
+        return is_divided and all(parts) and not self._unprocessed()
+
+    def _sources(self) -> list[Partition]:
+        inputs = [Partition(topic, number) for topic in INPUTS for number in range(2)]
+        return inputs + [Partition(LOG, number) for number in range(self.partitions)]
 
     def _unprocessed(self) -> list[Record]:
-        sources = [Partition(topic, number) for topic in INPUTS for number in range(2)]
-        sources += [Partition(LOG, number) for number in range(self.partitions)]
         waiting: list[Record] = []
-        for source in sources:
+        for source in self._sources():
             committed = self.cluster.committed(source) or 0
             waiting += [r for r in self.cluster.log(source).committed_records() if r.offset >= committed]
         return waiting
@@ -300,8 +305,14 @@ class World:
     def check_outputs(self) -> None:
         """Every effect of the log is published once, in order."""
         published: defaultdict[bytes, list[bytes]] = defaultdict(list)
+        seen: dict[bytes, bytes] = {}
         for record in self.cluster.read_committed(OUT):
-            published[record.key or b""].append(record.value or b"")
+            key, (word, _, number) = record.key or b"", (record.value or b"").partition(b" ")
+            published[key].append(record.value or b"")
+            if word == b"seen":
+                seen[key] = number
+            elif word == b"position":
+                assert seen[key] == number, key
         for key, values in self.expected_outputs().items():
             effects = [value for value in published.pop(key) if not value.startswith(b"position")]
             assert values == effects, key
@@ -318,13 +329,13 @@ class World:
         """Replay the log by the simplest means; return state and effects."""
         counts: dict[str, Count] = {}
         effects: list[tuple[bytes, bytes]] = []
-        timers: list[tuple[int, str, str]] = []
+        timers: set[tuple[int, str]] = set()  # the same timer set twice is one
         log_time = 0
         for record in self.cluster.log(Partition(LOG, number)).committed_records():
             log_time = max(log_time, record.timestamp)
-            timers.sort()
-            while timers and timers[0][0] <= log_time:
-                key = timers.pop(0)[2]
+            due = sorted(timer for timer in timers if timer[0] <= log_time)
+            timers.difference_update(due)
+            for _, key in due:
                 counts[key].rung += 1
                 effects.append((key.encode(), f"rung {counts[key].rung}".encode()))
             word, _, argument = (record.value or b"").decode(errors="replace").partition(" ")
@@ -335,7 +346,7 @@ class World:
             count.seen += 1
             effects.append((record.key, f"seen {count.seen}".encode()))
             if word == "timer":
-                timers.append((log_time + int(argument) * SECOND, "ring", key))
+                timers.add((log_time + int(argument) * SECOND, key))
         return counts, effects
 
     def check_chain(self) -> None:
@@ -391,7 +402,7 @@ class World:
     def dead(self) -> list[tuple[str, str]]:
         """Return (value, error) of each dead letter."""
         letters = self.cluster.read_committed(DEAD)
-        return [((r.value or b"").decode(), dict(r.headers)["error"].decode()) for r in letters]
+        return [((r.value or b"").decode(), (dict(r.headers)["error"] or b"").decode()) for r in letters]
 
 
 def _content(records: Iterable[Record]) -> list[tuple[bytes | None, bytes | None]]:

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 # A client that loses its broker says so on stderr; here brokers are killed on purpose.
 _SILENT = logging.getLogger("tests.kafka")
 _SILENT.setLevel(logging.CRITICAL)
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 60.0
 
 
 def create_topic(bootstrap_servers: str, name: str, partitions: int = 1) -> None:
@@ -45,6 +45,16 @@ def read_committed(bootstrap_servers: str, topic: str, count: int) -> list[bytes
     consumer = Consumer(settings, logger=_SILENT)
     try:
         consumer.assign([TopicPartition(topic, 0, 0)])
-        return [message.value() for message in consumer.consume(count, _TIMEOUT_S)]
+        values: list[bytes | None] = []
+        while len(values) < count:
+            message = consumer.poll(_TIMEOUT_S)
+            if message is None:
+                raise TimeoutError(f"{topic} showed {values} and nothing more within {_TIMEOUT_S} s")
+            # A broker that is coming back is told as an error, and tried again by the client.
+            if (error := message.error()) is None:
+                values.append(message.value())
+            elif not error.retriable():
+                raise KafkaException(error)
+        return values
     finally:
         consumer.close()

@@ -1,8 +1,9 @@
 """The driver itself: what it refuses, and that it behaves like the engine."""
 
+from typing import Any
+
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bostream.contract.codec import json_writer
 from bostream.contract.records import OUTPUT_RECORDS, AllocationPolicy
@@ -11,7 +12,7 @@ from bostream.domain.documents.events import OrderAction
 from bostream.domain.sku.events import ScanType
 from bostream.errors import ConfigurationError
 from bostream.testing.driver import DriverClock, PipelineDriver
-from tests.stages.support import DAY, NOON, SECOND, order, scan
+from tests.stages.support import DAY, NOON, SECOND, asn, order, scan
 
 
 def test_a_topic_that_is_not_read_is_refused() -> None:
@@ -42,6 +43,23 @@ def test_a_timer_fires_before_the_record_that_passes_it() -> None:
     driver.send(order("O1", ("1", "S", 5)), NOON)
     driver.send(scan(ScanType.RECEIVED, 5), NOON + 3 * SECOND)
     assert ["BACKORDERED"] == [notice.type for notice in driver.published("notifications")]
+
+
+def test_a_timer_that_an_unreadable_record_lets_fire_names_that_record() -> None:
+    driver = PipelineDriver(partitions=1, app="shop")
+    driver.send(scan(ScanType.SHIPPED, 1, line=("unknown", "1")), NOON)
+    driver.log("shop-skus")[0].append(None, b"nonsense", NOON + 7 * DAY)
+    driver.settle()
+    (notice,) = [told for told in driver.published("notifications") if told.type == "DISCREPANCY"]
+    assert "shop-skus/0/1" == notice.cause_event_id
+
+
+def test_a_receipt_before_its_announcement_counts_when_the_announcement_comes() -> None:
+    driver = PipelineDriver()
+    driver.send(scan(ScanType.RECEIVED, 2, asn=("A1", "1")), NOON)
+    driver.send(asn("A1", ("1", "S", 5)), NOON)
+    position: Any = driver.compacted("stock-positions")["S/W1"]
+    assert (2, 3) == (position.on_hand, position.inbound)
 
 
 def test_a_clock_holds_the_future_back() -> None:

@@ -15,12 +15,9 @@ from bostream.domain.sku.events import ScanType, ShipPolicy, SkuRecord, StockSca
 from bostream.engine.ports import Headers, Output, Record
 from bostream.errors import ConfigurationError, TransientError
 from bostream.stages.common import InternalLogs
-from bostream.stages.intake import TRACE_BYTES_MAX, make_intake
+from bostream.stages.intake import TRACE_BYTES_MAX, IntakeStage, make_intake
 from bostream.testing.driver import DriverClock
-from tests.contract.examples import NOON
-from tests.contract.examples import asn as plain_asn
-from tests.contract.examples import order as plain_order
-from tests.contract.examples import scan as plain_scan
+from tests.contract.examples import NOON, asn as plain_asn, order as plain_order, scan as plain_scan
 
 SCHEMAS = load_schemas()
 PARTITIONS = 8
@@ -178,6 +175,14 @@ def test_a_bad_record_becomes_a_dead_letter_with_its_bytes_and_the_reason(
         headers["__connect.errors.topic"],
         headers["__connect.errors.stage"],
     )
+
+
+def test_policies_are_not_supported_yet() -> None:
+    logs = InternalLogs("shop", 1)
+    stage = IntakeStage("allocation-policies", InputReader("allocation-policies", SCHEMAS), logs, DriverClock())
+    out: list[Output] = []
+    stage.process(Record("allocation-policies", 0, 0, NOON, b"*", None), out.append)
+    assert b"NOT_SUPPORTED" == dict(out[0].headers)["bostream.dlq.reason"]
 
 
 def test_a_registry_that_is_away_is_no_fault_of_the_record() -> None:

@@ -13,6 +13,19 @@ from bostream.domain.sku.events import ScanType, ShipPolicy
 from bostream.traffic.agenda import Record
 
 
+def is_bad(record: Record) -> bool:
+    """Tell whether a record was made bad on purpose; such records name no real SKU or order."""
+    match record:
+        case bytes():
+            return True
+        case OrderEvent():
+            return record.order_id.startswith("bad-")
+        case InventoryScan():
+            return record.sku == "SKU-BAD"
+        case AsnEvent():
+            return record.asn_id.startswith("bad-")
+
+
 class Moved(msgspec.Struct, frozen=True):
     type: str
     order_id: str
@@ -32,6 +45,12 @@ class Line(msgspec.Struct, eq=False):
     complete: bool
     waiting: int
     held: dict[str, int] = msgspec.field(default_factory=dict)
+    picked: dict[str, int] = msgspec.field(default_factory=dict)
+    cancelled_after_picking: int = 0
+
+    def loose(self, location: str) -> int:
+        """Units that may still be taken back there: picked ones may not."""
+        return self.held.get(location, 0) - self.picked.get(location, 0)
 
 
 class FifoAllocator:
@@ -60,7 +79,7 @@ class FifoAllocator:
         return [line for queue in self._queue.values() for line in queue.values()]
 
     def handle(self, record: Record) -> list[Moved]:
-        if isinstance(record, bytes | AsnEvent) or record.event_id in self._seen:
+        if isinstance(record, bytes | AsnEvent) or record.event_id in self._seen or is_bad(record):
             return []
         self._seen.add(record.event_id)
         if isinstance(record, OrderEvent):
@@ -108,10 +127,11 @@ class FifoAllocator:
             self._queue[line.sku].pop(key, None)
         moved = []
         for location in list(line.held):
-            freed = min(units - taken, line.held[location])
+            freed = min(units - taken, line.loose(location))
             if freed:
                 taken += freed
                 moved.append(self._release(line, location, freed))
+        line.cancelled_after_picking += units - taken
         return moved + self._serve(line.sku)
 
     def _release(self, line: Line, location: str, units: int) -> Moved:
@@ -160,25 +180,47 @@ class FifoAllocator:
             case ScanType.SHIPPED | ScanType.SHORTED:
                 self._leave(scan)
             case ScanType.PICKED | ScanType.UNPICKED:
-                pass
+                return self._pick(scan) + self._serve(scan.sku)
         return self._shortage(*place) + self._serve(scan.sku)
 
+    def _pick(self, scan: InventoryScan) -> list[Moved]:
+        line, location = self._line_of(scan), scan.location
+        picked = line.picked.get(location, 0)
+        if scan.type is ScanType.PICKED:
+            line.picked[location] = min(picked + scan.quantity, line.held.get(location, 0))
+            return []
+        line.picked[location] = max(0, picked - scan.quantity)
+        freed = min(line.cancelled_after_picking, line.loose(location))
+        line.cancelled_after_picking -= freed
+        return [self._release(line, location, freed)] if freed else []
+
+    def _line_of(self, scan: InventoryScan) -> Line:
+        return self._lines[scan.order_id or "", scan.line_id or "", scan.sku]
+
     def _leave(self, scan: InventoryScan) -> None:
-        key = (scan.order_id or "", scan.line_id or "", scan.sku)
-        line = self._lines[key]
-        self.on_hand[scan.sku, scan.location] -= scan.quantity
-        held = min(scan.quantity, line.held.get(scan.location, 0))
-        line.held[scan.location] = line.held.get(scan.location, 0) - held
-        self._allocated[scan.sku, scan.location] -= held
-        if scan.type is ScanType.SHORTED and held:
+        line, location = self._line_of(scan), scan.location
+        self.on_hand[scan.sku, location] -= scan.quantity
+        held = min(scan.quantity, line.held.get(location, 0))
+        line.held[location] = line.held.get(location, 0) - held
+        self._allocated[scan.sku, location] -= held
+        if scan.type is ScanType.SHORTED:
             line.waiting += held
+        else:
+            # What was shipped beyond what was allocated is not waited for any more.
+            line.waiting -= min(line.waiting, scan.quantity - held)
+            line.cancelled_after_picking -= min(line.cancelled_after_picking, held)
+            line.picked[location] = max(0, line.picked.get(location, 0) - scan.quantity)
+        key = (line.order_id, line.line_id, line.sku)
+        if line.waiting:
             self._queue[scan.sku][key] = line
+        else:
+            self._queue[scan.sku].pop(key, None)
 
     def _shortage(self, sku: str, location: str) -> list[Moved]:
         missing = self._allocated[sku, location] - max(0, self.on_hand[sku, location])
         moved = []
         for key, line in reversed(list(self._lines.items())) if missing > 0 else []:
-            units = min(missing, line.held.get(location, 0)) if key[2] == sku else 0
+            units = min(missing, line.loose(location)) if key[2] == sku else 0
             if units:
                 moved.append(self._release(line, location, units))
                 line.waiting += units

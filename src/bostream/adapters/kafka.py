@@ -114,9 +114,9 @@ class KafkaGroupConsumer:
         for message in messages:
             error = message.error()
             if error is None:
-                records.append(_record(message))
+                records.append(to_record(message))
             else:
-                _check_consumer_error(error)
+                check_consumer_error(error)
         return records
 
     def pause(self, partitions: Sequence[Partition]) -> None:
@@ -171,7 +171,7 @@ class KafkaGroupConsumer:
         self._consumer.close()
 
 
-def _check_consumer_error(error: KafkaError) -> None:
+def check_consumer_error(error: KafkaError) -> None:
     code = error.code()
     if code in _LOST_OFFSET:
         raise ConfigurationError(f"the offset to read from does not exist any more: {error.str()}")
@@ -314,6 +314,8 @@ class KafkaTransactionalProducer:
         error = error_of(exception)
         text = f"{what}: {error.str()}"
         if error.code() in _TOO_LARGE:
+            # the refused batch leaves a gap in the sequence numbers, which would fail the next transaction
+            self.is_tainted = True
             return BadRecordError("TOO_LARGE", f"{text}: an effect of the record is larger than Kafka takes")
         if error.code() in _FENCED:
             return FencedError(text)
@@ -347,13 +349,13 @@ class KafkaLogReader:
         for message in [first, *more]:
             error = message.error()
             if error is None:
-                record = _record(message)
+                record = to_record(message)
                 self._advance(record.source, record.offset + 1)
                 records.append(record)
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._advance(Partition(message.topic() or "", message.partition() or 0), message.offset() or 0)
             else:
-                _check_consumer_error(error)
+                check_consumer_error(error)
         return records
 
     def _advance(self, partition: Partition, offset: int) -> None:
@@ -449,7 +451,7 @@ class KafkaLogEnds:
         return max(lags, default=0)
 
 
-def _record(message: Message) -> Record:
+def to_record(message: Message) -> Record:
     _, timestamp_ms = message.timestamp()
     headers: Iterable[Sequence[str | bytes | None]] | None = message.headers()
     return Record(

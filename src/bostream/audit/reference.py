@@ -7,8 +7,8 @@ kept up to date beside the lines, so that an audit of a long log ends.
 Where the rules leave open which of several facts of one event comes first, this order is the canonical one:
 
 1. What the event itself says. Stock moves first; then an order's lines in line id order: of each, the units that leave
-   (one DEALLOCATED per location, in leaving order), then one CANCELLED, then demand added; then scans that waited for
-   the line (R15), in the order in which they came. A scan of a line: units that move from other locations
+   (one DEALLOCATED per location, in leaving order), then one CANCELLED, then its terms change and demand is added;
+   then, line by line, scans that waited for it (R15), in the order in which they came. A scan of a line: units that move from other locations
    (DEALLOCATED, in leaving order), what the line lacks (one ALLOCATED), then the scan's own fact.
 2. Shortages (R13), locations by id: worst rank first, one DEALLOCATED per entry that loses.
 3. Service (R1-R9): in rank order, one ALLOCATED per entry and location, locations in taking order.
@@ -45,11 +45,11 @@ class ReferenceRules:
 
     Attributes:
         duplicate_horizon: for a scan's id (I8), and for a scan that names an unknown line (R15).
-        line_retention: for a line after it closed.
+        retention: for a line after it closed, and for an ASN line after it closed or while it was never announced.
     """
 
     duplicate_horizon: int = 7 * 86_400_000_000
-    line_retention: int = 30 * 86_400_000_000
+    retention: int = 30 * 86_400_000_000
 
 
 Key = TypeVar("Key")
@@ -72,6 +72,7 @@ class ReferenceBook:
         self._inbound: dict[tuple[str, str], ReferenceInbound] = {}
         self._parked: dict[LineKey, list[tuple[int, StockScanned]]] = {}
         self._seen: dict[tuple[str, str], int] = {}
+        self._lost: dict[LineKey, Reason] = {}
 
     # --- what happens
 
@@ -83,8 +84,8 @@ class ReferenceBook:
             log_time: running maximum of the log's timestamps, this event's included (µs).
         """
         self._ledger.movements = []
-        self._ledger.log_time = log_time
-        self._forget()
+        self._lost = {}
+        self.pass_time(log_time)
         match event:
             case DemandChanged():
                 self._change_demand(event)
@@ -98,14 +99,22 @@ class ReferenceBook:
                 assert_never(event)
         return self._ledger.movements
 
-    def _forget(self) -> None:
-        """R21: what was due before this record's log time ends first; dictionaries stand in order of age."""
+    def pass_time(self, log_time: int) -> None:
+        """R21: what was due before this log time ends now; no fact tells of it. Dictionaries stand in order of age.
+
+        Another SKU's event on the same partition does as well as one of this SKU.
+        """
+        self._ledger.log_time = log_time
         horizon = self._ledger.log_time - self._rules.duplicate_horizon
         for identity in _older(self._seen, horizon):
             del self._seen[identity]
         kept = {key: [(at, scan) for at, scan in scans if at >= horizon] for key, scans in self._parked.items()}
         self._parked = {key: scans for key, scans in kept.items() if scans}
-        for key in _older(self._ledger.closed_at, self._ledger.log_time - self._rules.line_retention):
+        retained = self._ledger.log_time - self._rules.retention
+        self._inbound = {
+            key: notice for key, notice in self._inbound.items() if notice.is_expected or notice.settled_at >= retained
+        }
+        for key in _older(self._ledger.closed_at, retained):
             del self._ledger.closed_at[key]
             del self._ledger.lines[key]
 
@@ -117,10 +126,14 @@ class ReferenceBook:
         for demand in sorted(event.lines, key=lambda demand: demand.line_id):
             key = (event.order_id, demand.line_id)
             if key not in self._ledger.lines:
+                if demand.add == 0:
+                    continue  # a line that wants nothing, and never did as far as is known, stays unknown
                 self._ledger.lines[key] = ReferenceLine(*key, event.terms)
                 newcomers.append(self._ledger.lines[key])
+            self._lower_demand(self._ledger.lines[key], demand, reason)
+            # Only now: changed terms hold for what still waits, so units leave by those under which they were held.
             self._ledger.lines[key].terms = event.terms
-            self._change_line(self._ledger.lines[key], demand, reason)
+            self._raise_demand(self._ledger.lines[key], demand)
         for line in newcomers:
             for _, scan in self._parked.pop(line.key, []):
                 if not line.is_closed:
@@ -128,7 +141,7 @@ class ReferenceBook:
         self._take_back(Reason.PICK_SHORTAGE)
         self._serve(Reason.STOCK_FREED, own=event)
 
-    def _change_line(self, line: ReferenceLine, demand: LineDemand, reason: Reason) -> None:
+    def _lower_demand(self, line: ReferenceLine, demand: LineDemand, reason: Reason) -> None:
         unpicked = line.allocated_total - line.picked_total
         open_units = line.waiting + line.allocated_total - line.unwanted
         cancel = open_units if demand.ends else min(demand.cancel, open_units)
@@ -139,7 +152,9 @@ class ReferenceBook:
         if vanish > 0:
             self._ledger.cancel(line, vanish, reason)
         line.unwanted += cancel - vanish
-        # A line amended up again gets its cancelled-after-picking units back, before it wants more.
+
+    def _raise_demand(self, line: ReferenceLine, demand: LineDemand) -> None:
+        """R5: added units are an entry of their own. Units cancelled after picking come back first (R12)."""
         wanted_again = min(demand.add, line.unwanted)
         line.unwanted -= wanted_again
         if demand.add > wanted_again:
@@ -176,7 +191,8 @@ class ReferenceBook:
             self._scan_line(scan)
         elif scan.type is ScanType.RECEIVED and scan.asn_id is not None and scan.asn_line_id is not None:
             # Early receipts and receipts at another location count against the ASN line too.
-            self._notice(scan.asn_id, scan.asn_line_id).received += scan.quantity
+            notice = self._notice(scan.asn_id, scan.asn_line_id)
+            notice.received += scan.quantity
         self._take_back(LOST.get(scan.type, Reason.PICK_SHORTAGE))
         self._serve(FOUND.get(scan.type, Reason.STOCK_FREED) if change > 0 else Reason.STOCK_FREED)
 
@@ -263,6 +279,7 @@ class ReferenceBook:
         if picked > 0:
             self._ledger.unpick(line, location, picked)
         self._ledger.deallocate(line, location, lost, Reason.PICK_SHORTAGE)
+        self._lost[line.key] = Reason.PICK_SHORTAGE
         ended = min(picked, line.unwanted)
         if ended > 0:
             line.unwanted -= ended
@@ -273,15 +290,16 @@ class ReferenceBook:
     def _change_inbound(self, event: InboundChanged) -> None:
         self._ledger.at(event.location)
         for (asn_id, _), notice in self._inbound.items():
-            if asn_id == event.asn_id:
+            if asn_id == event.asn_id and notice.is_expected:
                 notice.is_expected = False  # withdrawn, unless it is named again below
+                notice.settled_at = self._ledger.log_time
         for stated in event.lines:
             notice = self._notice(event.asn_id, stated.line_id)
             notice.location, notice.eta, notice.quantity = event.location, event.eta, stated.quantity
             notice.is_expected = not event.closed
 
     def _notice(self, asn_id: str, asn_line_id: str) -> ReferenceInbound:
-        return self._inbound.setdefault((asn_id, asn_line_id), ReferenceInbound())
+        return self._inbound.setdefault((asn_id, asn_line_id), ReferenceInbound(settled_at=self._ledger.log_time))
 
     # --- shortage (R13)
 
@@ -297,6 +315,7 @@ class ReferenceBook:
                 _, units = worst.worst_filled_entry()
                 taken = min(-self._ledger.stock[location].free, units, worst.unpicked(location))
                 self._ledger.deallocate(worst, location, taken, reason)
+                self._lost[worst.key] = reason
                 self._ledger.touch(worst)
 
     # --- service (R1, R3, R4, R7, R8, R9)
@@ -305,7 +324,7 @@ class ReferenceBook:
         """Offer free stock to everybody who waits, in rank order; one walk is enough, since free stock only falls.
 
         Args:
-            reason: why units are given.
+            reason: why units are given; a line that lost units in this event is given others for that reason.
             own: the change of an order that is being handled; its own lines get its reason.
         """
         free = {location: stock.free for location, stock in self._ledger.stock.items() if stock.free > 0}
@@ -317,7 +336,8 @@ class ReferenceBook:
             turn = heapq.heappop(queue)
             if self._is_eligible(turn, free):
                 is_own = own is not None and turn.key[0] == own.order_id
-                self._serve_turn(turn, free, Reason(own.reason.value) if own and is_own else reason)
+                why = Reason(own.reason.value) if own and is_own else self._lost.get(turn.key, reason)
+                self._serve_turn(turn, free, why)
 
     def _is_eligible(self, turn: Turn, free: dict[str, int]) -> bool:
         """R9: PARTIAL takes what is there; LINE_COMPLETE needs its locations to cover all that it waits for."""

@@ -23,13 +23,17 @@ class ReferenceStock:
 
 @dataclass(slots=True)
 class ReferenceInbound:
-    """One ASN line: what the newest notice says, and what came, perhaps before any notice did."""
+    """One ASN line: what the newest notice says, and what came, perhaps before any notice did.
+
+    ``settled_at``: log time since which nothing is expected of it (µs); meaningless while it is expected.
+    """
 
     location: str = ""
     eta: int = 0
     quantity: int = 0
     received: int = 0
     is_expected: bool = False
+    settled_at: int = 0
 
     @property
     def open_units(self) -> int:

@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_NOUNS = ("config", "topics", "worker")
+_NOUNS = ("audit", "config", "produce", "tail", "topics", "worker")
 
 
 def run() -> None:

@@ -11,8 +11,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from bostream.contract import framing, json_format, limits
-from bostream.contract.avro import IncompatibleSchemasError, compile_reader, compile_writer, refusing_reader
-from bostream.contract.avro_wire import Read
+from bostream.contract.avro import Read, compile_reader, compile_writer
 from bostream.contract.framing import WireFormat
 from bostream.contract.reasons import BadRecord
 from bostream.contract.records import AllocationPolicy, InputRecord, PublicRecord, record_type
@@ -98,13 +97,9 @@ class RecordReader:
         # The fingerprint tells apart all that matters of a writer schema: defaults and aliases are the reader's.
         read = self._compiled.get(writer.fingerprint)
         if read is None:
-            try:
-                read = compile_reader(writer.parsed, self._newest.parsed)
-            except IncompatibleSchemasError as error:
-                read = refusing_reader(str(error))
             if len(self._compiled) >= limits.COMPILED_SCHEMAS_MAX:
                 self._compiled.clear()
-            self._compiled[writer.fingerprint] = read
+            read = self._compiled[writer.fingerprint] = compile_reader(writer.parsed, self._newest.parsed)
         return read
 
 
@@ -195,8 +190,6 @@ def _avro_writer(schema: Schema, header: bytes) -> RecordWriter:
     write_value = compile_writer(schema.parsed)
 
     def write(record: PublicRecord) -> bytes:
-        out = bytearray(header)
-        write_value(out, record)
-        return bytes(out)
+        return write_value(header, msgspec.to_builtins(record))
 
     return RecordWriter("application/avro", write)

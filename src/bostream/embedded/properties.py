@@ -56,6 +56,8 @@ def server_properties(own: Address, everyone: Sequence[Address], data_directory:
         # How long a killed node is missed: with one node its own restart waits for that, with three the takeover does.
         "broker.heartbeat.interval.ms": "500",
         "broker.session.timeout.ms": "3000" if nodes > 1 else "6000",
+        # A commit marker that found no leader, as just after a crash, is tried again after at most this time, not 30 s.
+        "request.timeout.ms": "5000",
         # The default of 128 MB would take half of the small heap.
         "log.cleaner.dedupe.buffer.size": "10485760",
         "num.network.threads": "2",

@@ -96,13 +96,13 @@ class Assignment:
 
     def _look_up(self, consumer: GroupConsumer) -> None:
         arriving = sorted(self._arriving)
+        changelogs = [self._changelog_of(partition) for partition in arriving if partition.topic in self._logs]
         try:
             committed = consumer.committed(arriving, self._committed_timeout_s)  # step 1
+            ranges = self._ends.ranges([*arriving, *changelogs])  # step 2
         except TransientError as error:
-            logger.info("waiting for the offsets of a transaction that another member left open: %s", error)
+            logger.info("waiting for the broker, or for a transaction that another member left open: %s", error)
             return
-        changelogs = [self._changelog_of(partition) for partition in arriving if partition.topic in self._logs]
-        ranges = self._ends.ranges([*arriving, *changelogs])  # step 2
         for partition in arriving:
             offset = committed.get(partition)
             log_range = ranges[partition]
@@ -112,6 +112,12 @@ class Assignment:
                     f"{log_range.start}: retention removed {log_range.start - offset} unprocessed records. "
                     "Raise retention.ms; to accept the loss, move the group's offset to the start of the log with "
                     "kafka-consumer-groups."
+                )
+            if offset is not None and offset > log_range.end:
+                raise ConfigurationError(
+                    f"{partition}: the group has committed offset {offset}, but the log ends at {log_range.end}: "
+                    "the topic was recreated or truncated. To read it from its start, move the group's offset there "
+                    "with kafka-consumer-groups."
                 )
             self._arriving.discard(partition)
             if partition.topic in self._logs:
@@ -126,7 +132,7 @@ class Assignment:
                 self._start(consumer, partition, self.inputs[partition])
 
     def _start(self, consumer: GroupConsumer, partition: Partition, position: int) -> None:
-        logger.info("running %s from offset %d", partition, position)
+        logger.debug("running %s from offset %d", partition, position)
         consumer.seek(partition, position)
         consumer.resume([partition])
 

@@ -15,7 +15,8 @@ What must stay true:
 * The bytes in the changelog and in the store are the same bytes.
 * The store's tables change only by what ``changes`` gave, followed by ``committed``.
 
-Each table's keys begin with its number, one byte. Table 0 (META) is the engine's own: its rows join the same write.
+Each table's keys begin with its number, one byte. Number 0 is the engine's own (:mod:`bostream.engine.chain`): it adds
+its rows to the same write. Number 255 is kept free.
 """
 
 from collections import OrderedDict
@@ -28,9 +29,6 @@ from bostream.engine.ports import Store
 from bostream.errors import InvariantError
 
 Value = TypeVar("Value")
-
-META_PREFIX: Final = b"\x00"
-"""What the keys of the engine's own rows begin with; no table of a stage has this number."""
 
 _NUMBER_MIN: Final = 1
 _NUMBER_MAX: Final = 254

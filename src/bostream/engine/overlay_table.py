@@ -214,7 +214,7 @@ class OverlayTable(Generic[Value]):
             row = next(stored, None)
 
     def _decode(self, name: bytes, row: bytes) -> Value:
-        """Decode a row. The store checks its blocks, so a row that does not fit is ours, and a wipe would restore it."""
+        """Decode a row. The store checks its blocks, so a misfit is our bug, and a wipe would only restore it."""
         try:
             return self._decoder.decode(row)
         except msgspec.MsgspecError as error:

@@ -14,7 +14,7 @@ from bostream.engine import chain
 from bostream.engine.overlay import Overlay
 from bostream.engine.ports import Origin, Output, Partition, Record, StageFactory, Store
 from bostream.engine.timers import TimerQueue
-from bostream.errors import BadRecordError, BostreamError, CorruptStateError, PoisonedRecordError
+from bostream.errors import BadRecordError, BostreamError, CorruptStateError, InvariantError, PoisonedRecordError
 
 DeadLetter = Callable[[Record, Exception, str], Output]
 """Makes the dead letter of a record: (record, error, name of the stage)."""
@@ -93,8 +93,11 @@ class Task:
 
     @property
     def next_timer_due(self) -> int:
-        """When the first timer is due (µs of log time)."""
-        return self._timers.next_due
+        """When the first timer is due (µs of log time). Raises StoreFailedAt when the store cannot be read."""
+        try:
+            return self._timers.next_due
+        except CorruptStateError as error:
+            raise StoreFailedAt(self.log, error) from error
 
     # --- C1
 
@@ -144,7 +147,15 @@ class Task:
         emit = self._outputs.append
         while (timer := self._timers.pop_due(log_time)) is not None:
             origin.log_time = max(self._log_time, timer.due)
-            self.stage.fire(timer, origin, emit)
+            try:
+                self.stage.fire(timer, origin, emit)
+            except (CorruptStateError, InvariantError):
+                raise
+            except Exception as error:
+                # no record is to blame, so none can be set aside: trying again would fail for ever
+                raise InvariantError(
+                    f"{self.log}: the timer {timer.kind} of {timer.subject} failed before offset {origin.record.offset}"
+                ) from error
         origin.log_time = log_time
 
     def poison(self, offset: int, error: Exception) -> None:
@@ -154,9 +165,16 @@ class Task:
     # --- C3
 
     def seal(self) -> tuple[list[Output], Output]:
-        """End the batch: the changelog records (last value per key) and the commit record that follows them."""
-        self.stage.finish(self._outputs.append)
-        self._changes = list(self._overlay.changes())
+        """End the batch: the changelog records (last value per key) and the commit record that follows them.
+
+        Raises:
+            StoreFailedAt: the local store cannot be read.
+        """
+        try:
+            self.stage.finish(self._outputs.append)
+            self._changes = list(self._overlay.changes())
+        except CorruptStateError as error:
+            raise StoreFailedAt(self.log, error) from error
         number = self.changelog.number
         records = [Output(self.changelog.topic, key, value, number) for key, value in self._changes]
         value, self._next_link = chain.next_commit(

@@ -8,7 +8,7 @@ The numbered steps are those of docs/ARCHITECTURE.md; failpoints, tests and log 
     C6  commit              C7  one write per store: overlay and place in the changelog; then the positions advance
 
 What must stay true: a crash before C6 leaves nothing (the broker aborts, the stores are untouched); after C6 the
-changelog has everything that C7 would have written. No callback of the group runs between C2 and C6: nothing polls there.
+changelog has everything that C7 would have written. Between C2 and C6 nothing polls, so no callback of the group runs.
 """
 
 import logging
@@ -21,6 +21,7 @@ import msgspec
 from bostream.domain.sku.events import Ticked
 from bostream.engine.assignment import Assignment
 from bostream.engine.batch import Batch, Budget, IntakeJob, TaskJob
+from bostream.engine.isolation import Isolation
 from bostream.engine.pending import Pending
 from bostream.engine.ports import (
     Clock,
@@ -37,7 +38,7 @@ from bostream.engine.ports import (
 from bostream.engine.task import DeadLetter, LogSpec, StoreFailedAt, Task
 from bostream.errors import (
     BadRecordError,
-    BrokerError,
+    ConfigurationError,
     CorruptStateError,
     PoisonedRecordError,
     TransientError,
@@ -47,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 ABORTABLE = (TransientError, PoisonedRecordError, BadRecordError, CorruptStateError)
 """Errors after which a host calls :meth:`TransactionLoop.abort`; every other error ends the worker."""
+
+_MILLISECOND = 1000
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -112,8 +115,9 @@ class TransactionLoop:
         self._paused: set[Partition] = set()
         self._last_record_s: dict[Partition, float] = {}
         self._merge_blocked_since_s: float | None = None
-        self._records_max = limits.batch_records_max
-        self._poisoned: dict[tuple[Partition, int], Exception] = {}
+        self._is_held_back = False
+        self._isolation = Isolation(limits.batch_records_max)
+        self._turn = 0
         self._failures = 0
         self._retry_at_s = 0.0
 
@@ -136,13 +140,22 @@ class TransactionLoop:
         self._fetch(started_s)
         self._assignment.advance(self._consumer, self._limits.restore_timeout_s)
         self._balance_fetching()
+        for partition in self._isolation.suspects:
+            if not self._assignment.is_ready(partition):
+                self._isolation.leave(partition)
         if started_s < self._retry_at_s:
             return None
         batch = Batch(started_s)
-        budget = Budget(self._clock, records_max=self._records_max, seconds_max=self._limits.batch_seconds_max)
+        budget = Budget(
+            self._clock, records_max=self._isolation.records_max, seconds_max=self._limits.batch_seconds_max
+        )
         self._plan_tasks(batch, budget)
         self._plan_intake(batch, budget)
-        self._plan_ticks(batch)
+        try:
+            self._plan_ticks(batch)
+        except StoreFailedAt as error:
+            self.abort(batch, error)
+            return None
         if batch.is_empty:
             return None
         self._failpoint("C1")
@@ -152,6 +165,8 @@ class TransactionLoop:
         is_busy = self._pending.has_any(self._assignment.tasks) or not self._assignment.is_settled
         if is_busy:
             timeout_s = 0.0
+        elif self._is_held_back:
+            timeout_s = self._limits.poll_timeout_s
         elif self._merge_blocked_since_s is not None:
             timeout_s = self._limits.merge_wait_s / 10
         else:
@@ -184,12 +199,16 @@ class TransactionLoop:
             self._paused.difference_update(hungry)
 
     def _plan_tasks(self, batch: Batch, budget: Budget) -> None:
+        """Each batch begins with another partition, so that one that is always busy starves none."""
         planned = 0
-        for log in sorted(self._assignment.tasks):
+        logs = sorted(self._assignment.tasks)
+        first = self._turn % max(1, len(logs))
+        self._turn += 1
+        for log in logs[first:] + logs[:first]:
             waiting = self._pending.count(log)
-            if not waiting or planned >= self._records_max:
-                continue
             task = self._assignment.tasks[log]
+            if not waiting or planned >= self._isolation.records_max or not self._isolation.admits(log, task.position):
+                continue
             job = batch.stages.setdefault(task.stage.name, TaskJob(task.stage.name, budget))
             job.add(task, self._pending.queue(log))
             batch.tasks.append(task)
@@ -199,21 +218,24 @@ class TransactionLoop:
         """Internal work goes first: intake gets what is left of the budget, and nothing while a log is far behind."""
         waiting = sum(self._pending.count(task.log) for task in batch.tasks)
         records_max = budget.records_left - waiting
-        if records_max <= 0 or not self._pending.has_any(self._assignment.inputs) or self._is_log_far_behind():
+        sources = [p for p, position in self._assignment.inputs.items() if self._isolation.admits(p, position)]
+        has_input = self._pending.has_any(sources)
+        self._is_held_back = has_input and self._is_log_far_behind()
+        if records_max <= 0 or not has_input or self._is_held_back:
             return
-        for place, record in enumerate(self._take_intake(records_max, batch.started_s)):
+        for place, record in enumerate(self._take_intake(sources, records_max, batch.started_s)):
             stage = self._intake[record.topic]
             job = batch.intake.setdefault(stage.name, IntakeJob(stage, self._dead_letter))
-            job.add(place, record, self._poisoned.get((record.source, record.offset)))
+            job.add(place, record, self._isolation.poison_of(record.source, record.offset))
             batch.intake_offsets[record.source] = record.offset + 1
             budget.spend(1)
 
-    def _take_intake(self, records_max: int, now_s: float) -> list[Record]:
+    def _take_intake(self, sources: Sequence[Partition], records_max: int, now_s: float) -> list[Record]:
         """Merge by timestamp; wait for a partition that is behind, but not for ever."""
         blocked_since_s = self._merge_blocked_since_s
         may_wait = blocked_since_s is None or now_s - blocked_since_s < self._limits.merge_wait_s
         taken = self._pending.take_merged(
-            self._assignment.inputs,
+            sources,
             records_max=records_max,
             bytes_max=self._limits.batch_bytes_max,
             is_behind=self._is_behind if may_wait else lambda _: False,
@@ -235,9 +257,9 @@ class TransactionLoop:
 
     def _plan_ticks(self, batch: Batch) -> None:
         """Append ``Ticked`` to quiet partitions with a timer due (R21), unless older input is still on its way."""
-        if self._pending.has_any(self._assignment.inputs):
+        if self._pending.has_any(self._assignment.inputs) or self._isolation.is_searching:
             return
-        now = self._clock.now()
+        now = -(-self._clock.now() // _MILLISECOND) * _MILLISECOND  # Kafka keeps ms: round up, or a timer stays undue
         for log, task in self._assignment.tasks.items():
             is_quiet = batch.started_s - self._last_record_s.get(log, 0.0) >= self._limits.poll_timeout_s
             if is_quiet and not task.is_tick_pending and not self._pending.count(log) and task.next_timer_due <= now:
@@ -276,13 +298,17 @@ class TransactionLoop:
         self._apply(batch, touched, ends)
 
     def _apply(self, batch: Batch, touched: Sequence[Task], ends: Mapping[Partition, int]) -> None:
-        for task in touched:
-            task.applied(ends[task.log])
+        """The batch is true: nothing here may lead to the abort path, which would do it a second time."""
+        offsets = batch.offsets()
         self._assignment.inputs.update(batch.intake_offsets)
-        if self._records_max == 1:
-            self._poisoned.clear()
+        for task in touched:
+            try:
+                task.applied(ends[task.log])
+            except CorruptStateError as error:
+                logger.warning("%s: the store failed after the commit, restoring it: %s", task.log, error)
+                self._assignment.restore_again(self._consumer, task.log)
+        self._isolation.passed(offsets)
         self._failures = 0
-        self._records_max = min(self._records_max * 2, self._limits.batch_records_max)
 
     def _refuse_if_slow(self, batch: Batch) -> None:
         took_s = self._clock.monotonic_s() - batch.started_s
@@ -292,18 +318,17 @@ class TransactionLoop:
     def _fresh_producer(self) -> TransactionalProducer:
         """A straggling request of the old producer could end the next transaction: fence it by a new epoch first."""
         if self._producer is None or self._producer.is_tainted:
-            self._recycle()
-        if self._producer is None:
-            raise BrokerError("there is no producer")
+            return self._recycle()
         return self._producer
 
-    def _recycle(self) -> None:
+    def _recycle(self) -> TransactionalProducer:
         if self._producer is not None:
             logger.warning("recycling the producer after a time-out or a retry")
             self._producer.close()
             self._producer = None
         self._is_in_transaction = False
         self._producer = self._make_producer()
+        return self._producer
 
     # --- abort path
 
@@ -319,30 +344,42 @@ class TransactionLoop:
                 self._producer.abort()
                 self._is_in_transaction = False
             except TransientError:
-                self._recycle()
+                self._end_by_fencing()
         self._isolate(batch, error)
         self._assignment.rewind(self._consumer)
         if isinstance(error, StoreFailedAt) and error.partition in self._assignment.tasks:
             self._assignment.restore_again(self._consumer, error.partition)
         self._merge_blocked_since_s = None
+        if isinstance(error, (BadRecordError, PoisonedRecordError)):
+            return  # waiting would not make the record better
         self._failures += 1
         wait_s = min(self._limits.retry_backoff_s * 2 ** min(self._failures - 1, 10), self._limits.retry_backoff_max_s)
         self._retry_at_s = self._clock.monotonic_s() + wait_s
+
+    def _end_by_fencing(self) -> None:
+        """End the transaction by a new epoch, now if possible: other members may wait for its offsets."""
+        try:
+            self._recycle()
+        except TransientError as error:
+            logger.warning("the producer could not be made anew yet: %s", error)
 
     def _isolate(self, batch: Batch, error: Exception) -> None:
         """Find the one record that poisons the batch: by name, or by halves until it is alone."""
         if isinstance(error, PoisonedRecordError):
             self._assignment.tasks[Partition(error.topic, error.partition)].poison(error.offset, error.error)
         elif isinstance(error, BadRecordError):
-            if self._records_max > 1:
-                self._records_max //= 2
+            offsets = batch.offsets()
+            if self._isolation.is_alone:
+                raise ConfigurationError(f"the dead letter of the record before {offsets} is refused too: {error}")
+            records_most = sum(end - (self._position(partition) or 0) for partition, end in offsets.items())
+            if not self._isolation.narrow(offsets, records_most):
                 return
-            for partition, offset in batch.offsets().items():
+            for partition, end in offsets.items():
                 task = self._assignment.tasks.get(partition)
                 if task is None:
-                    self._poisoned[partition, offset - 1] = error
+                    self._isolation.poison(partition, end - 1, error)
                 else:
-                    task.poison(offset - 1, error)
+                    task.poison(end - 1, error)
 
     # --- hosts without agents
 

@@ -129,11 +129,6 @@ class SkuEffects:
         """Publish the stock position of this location when the batch ends."""
         self._locations.add(location)
 
-    def let_go(self, order_id: str, line_id: str) -> None:
-        """Tell the desk at the end that this line lives elsewhere now, whether or not anything of it was open."""
-        self._let_go.add((order_id, line_id))
-        self._lines[order_id, line_id] = True
-
     def add(self, outcome: Outcome) -> None:
         """Take in an outcome that was evolved a moment ago."""
         match outcome:
@@ -153,7 +148,8 @@ class SkuEffects:
             case TermsChanged() | EtaMoved():
                 self._lines.setdefault((outcome.order_id, outcome.line_id), False)
             case LineMoved():
-                self.let_go(outcome.order_id, outcome.line_id)
+                self._let_go.add((outcome.order_id, outcome.line_id))
+                self._lines[outcome.order_id, outcome.line_id] = True
             case StockMoved() | InboundStated():
                 self._locations.add(outcome.location)
             case InboundReceived():

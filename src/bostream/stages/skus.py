@@ -70,7 +70,7 @@ class SkusStage:
         if isinstance(event, Ticked):
             return
         effects = self._begin(event.sku, event.cause, origin, emit)
-        self._note_what_is_lost(event, effects)
+        self._note_beforehand(event, effects)
         for outcome in handle(self._book, event, origin.log_time):
             effects.add(outcome)
         effects.close()
@@ -109,8 +109,8 @@ class SkusStage:
             page, cause, origin, emit, outputs=self._outputs, logs=self._logs, locations=touched.locations
         )
 
-    def _note_what_is_lost(self, event: SkuEvent, effects: SkuEffects) -> None:
-        """Look at what cannot be read from the book, or from outcomes, after the event."""
+    def _note_beforehand(self, event: SkuEvent, effects: SkuEffects) -> None:
+        """Note what no outcome of the event will tell."""
         match event:
             case InboundChanged():
                 # The ASN may have been bound for another location so far.
@@ -119,12 +119,7 @@ class SkusStage:
                         effects.touch(inbound.location)
             case LineRefreshed():
                 effects.refresh(event.order_id, event.line_id)
-            case DemandChanged():
-                # A closed line has no outcome any more, yet its tombstone may still race with the new SKU's record.
-                for line in event.lines:
-                    if line.moved:
-                        effects.let_go(event.order_id, line.line_id)
-            case StockScanned():
+            case DemandChanged() | StockScanned():
                 pass
             case _:
                 assert_never(event)

@@ -1,11 +1,13 @@
 """State on sorted dictionaries: the rules' tables without a store, for tests of rules."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any, Generic, TypeVar, cast
 
 from sortedcontainers import SortedDict
 
 from bostream.domain.state import TableSpec
+from bostream.errors import InvariantError
 
 Value = TypeVar("Value")
 
@@ -15,40 +17,41 @@ class MemoryTable(Generic[Value]):
 
     def __init__(self) -> None:
         self._rows: SortedDict[bytes, Value] = SortedDict()
-        self._writes = 0
+        self._open_scans = 0
 
     def get(self, key: bytes) -> Value | None:
         """Return the value or None."""
-        return self._rows.get(key)
+        return cast("Value | None", self._rows.get(key))
 
     def put(self, key: bytes, value: Value) -> None:
         """Set the value."""
-        self._writes += 1
+        self._refuse_during_scan(key)
         self._rows[key] = value
 
     def delete(self, key: bytes) -> None:
         """Remove the key if it is there."""
-        self._writes += 1
+        self._refuse_during_scan(key)
         self._rows.pop(key, None)
 
     def scan(
         self, prefix: bytes, *, start: bytes | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, Value]]:
         """Yield pairs in key order; see :meth:`bostream.domain.state.Table.scan`."""
-        low = prefix if reverse or start is None else max(prefix, start)
-        high = start if reverse else None
-        writes = self._writes
-        for key in self._rows.irange(low, high, reverse=reverse) if not reverse else self._reverse(prefix, high):
-            if not key.startswith(prefix):
-                return
-            yield key, self._rows[key]
-            if self._writes != writes:
-                raise RuntimeError("the table was written while one of its scans was open")
+        end = prefix + b"\xff" * 64
+        low = max(prefix, start) if start is not None and not reverse else prefix
+        high = min(end, start) if start is not None and reverse else end
+        if low > high:
+            return
+        self._open_scans += 1
+        try:
+            for key in self._rows.irange(low, high, reverse=reverse):
+                yield key, self._rows[key]
+        finally:
+            self._open_scans -= 1
 
-    def _reverse(self, prefix: bytes, high: bytes | None) -> Iterator[bytes]:
-        top = prefix + b"\xff" * 64 if high is None else high
-        for key in self._rows.irange(prefix, top, reverse=True):
-            yield key
+    def _refuse_during_scan(self, key: bytes) -> None:
+        if self._open_scans:
+            raise InvariantError(f"the table was written at {key.hex()} while one of its scans is open")
 
 
 class MemoryState:
@@ -62,5 +65,7 @@ class MemoryState:
         return cast(MemoryTable[Value], self._tables.setdefault(spec.number, MemoryTable()))
 
     def rows(self) -> dict[tuple[int, bytes], Any]:
-        """Return a copy of everything, by (table number, key), to compare two states."""
-        return {(number, key): row for number, table in self._tables.items() for key, row in table._rows.items()}
+        """Return a deep copy of everything, by (table number, key), to compare two states: rows change in place."""
+        return {
+            (number, key): deepcopy(row) for number, table in self._tables.items() for key, row in table._rows.items()
+        }

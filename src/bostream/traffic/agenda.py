@@ -65,7 +65,7 @@ class WireSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     repeated_share: float = 0.005
     late_share: float = 0.01
-    bad_share: float = 0.0005
+    bad_share: float = 0.001
     delay_us: int = 1_800_000_000
 
 

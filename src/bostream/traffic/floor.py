@@ -28,7 +28,7 @@ class FloorSettings(msgspec.Struct, frozen=True, kw_only=True):
         back_after_us: mean time in quarantine, or on the way between warehouses.
     """
 
-    events_per_line: float = 0.02
+    events_per_line: float = 0.03
     count_differs_share: float = 0.2
     believed_share: float = 0.2
     scrapped_share: float = 0.2
@@ -83,7 +83,7 @@ class Floor:
         if not stocked:
             return
         location = self._chance.choice(stocked)
-        kind = self._chance.choices((self._cycle_count, self._adjust, self._quarantine, self._transfer), (5, 2, 2, 2))[
+        kind = self._chance.choices((self._cycle_count, self._adjust, self._quarantine, self._transfer), (5, 2, 2, 3))[
             0
         ]
         kind(item, location)
@@ -123,12 +123,13 @@ class Floor:
             self._agenda.after(self._delay(), back)
 
     def _transfer(self, item: Item, location: str) -> None:
-        """Move units to the main home, which every order on the SKU allows."""
-        target = item.homes[0]
-        if location == target:
+        """Move units from the second home to the main one, which every order on the SKU allows; else count."""
+        target, source = item.homes[0], item.homes[-1]
+        if source == target or item.on_hand.get(source, 0) <= 0:
+            self._cycle_count(item, location)
             return
-        units = self._chance.randint(1, item.on_hand[location])
-        self._ledger.scan(item, ScanType.TRANSFERRED_OUT, location, units, reason=f"to {target}")
+        units = self._chance.randint(1, item.on_hand[source])
+        self._ledger.scan(item, ScanType.TRANSFERRED_OUT, source, units, reason=f"to {target}")
         arrive = functools.partial(self._ledger.scan, item, ScanType.TRANSFERRED_IN, target, units)
         self._agenda.after(self._delay(), arrive)
 

@@ -37,7 +37,7 @@ class LifeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     amended_share: float = 0.04
     cancelled_share: float = 0.02
-    cancelled_first_share: float = 0.002
+    cancelled_first_share: float = 0.005
     change_within_us: int = 8 * HOUR_US
     restricted_share: float = 0.10
     line_complete_share: float = 0.08

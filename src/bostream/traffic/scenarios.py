@@ -171,9 +171,11 @@ class Launch:
         self._world.orders.place(basket)
 
     def _order_last_wave(self) -> None:
-        missing = -self._item.position
+        # A little more than that, for what pickers will not find and amendments will add.
+        missing = self._story.launch_orders // _RESERVE_PARTS - self._item.position
         if missing > 0:
             self._world.supply.order_unmanaged(self._item, missing, self._wave(self._story.waves - 1))
 
 
 _TWO_UNITS_SHARE = 0.25
+_RESERVE_PARTS = 20

@@ -276,6 +276,8 @@ class Supply:
 
     def _received(self, item: Item, units: int) -> int:
         """Return how many units really come, and correct the position by the difference."""
+        if not item.managed:
+            return units  # nobody would order the rest again
         chance, settings = self._chance.random(), self._settings
         error = max(1, units // 10)
         if chance < settings.short_share:

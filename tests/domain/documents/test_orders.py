@@ -2,8 +2,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from bostream.domain.documents.decide import decide
 from bostream.domain.documents.desk import APPLIED_EVENTS_MAX, DeskRules

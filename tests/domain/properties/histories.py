@@ -40,7 +40,9 @@ ASNS = ("N", "M")
 OF_A_LINE = (ScanType.PICKED, ScanType.UNPICKED, ScanType.SHIPPED, ScanType.SHORTED)
 OF_STOCK = tuple(kind for kind in ScanType if kind not in OF_A_LINE)
 
-SkuId = str
+PARTS = 8
+"""Lists of steps in a history; each has a handful on average."""
+
 Moment = tuple[int, SkuEvent]
 """(log time, event)."""
 
@@ -59,11 +61,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Raise:
-    """Change the quantity of one line of a placed order by so much, down to 0."""
+    """Change the quantity of one line of a placed order by so much, down to 0; ``aim`` as in :class:`Scan`."""
 
     order: str
     sku: str
     line: str
+    aim: int | None
     change: int
 
 
@@ -79,6 +82,7 @@ class Scan:
     """One scan.
 
     ``aim``: which of the lines known so far it names, counted round; None: the order and line as drawn, known or not.
+    ``is_next``: it names the line and the location of the last scan of a line, whatever ``aim`` says.
     ``age``: how many seconds before its log time it happened.
     """
 
@@ -89,6 +93,7 @@ class Scan:
     order: str
     line: str
     aim: int | None
+    is_next: bool
     expected: int | None
     asn: tuple[str, str] | None
     age: int
@@ -125,12 +130,16 @@ Step = Place | Raise | Cancel | Scan | Repeat | Announce | Wait
 
 # --- what steps there are
 
-_OFTEN_THE_FIRST_SKU = st.sampled_from((SKUS[0], SKUS[0], SKUS[0], SKUS[1]))
+# Most things happen in one place, so that they meet.
+_OFTEN_THE_FIRST_SKU = st.sampled_from((*[SKUS[0]] * 7, SKUS[1]))
+_OFTEN_THE_FIRST_LINE = st.sampled_from((*[LINES[0]] * 3, LINES[1]))
+_OFTEN_THE_FIRST_LOCATION = st.sampled_from((*[LOCATIONS[0]] * 4, *[LOCATIONS[1]] * 2, LOCATIONS[2]))
+_AIM = st.one_of(st.integers(0, 7), st.integers(0, 7), st.integers(0, 7), st.none())
 
 
 def _place() -> st.SearchStrategy[Step]:
     quantity = st.integers(1, 4)
-    line = st.tuples(_OFTEN_THE_FIRST_SKU, st.sampled_from(LINES), quantity)
+    line = st.tuples(_OFTEN_THE_FIRST_SKU, _OFTEN_THE_FIRST_LINE, quantity)
     return st.builds(
         Place,
         st.sampled_from(ORDERS),
@@ -142,16 +151,17 @@ def _place() -> st.SearchStrategy[Step]:
     )
 
 
-def _scan(kinds: Iterable[ScanType]) -> st.SearchStrategy[Step]:
+def _scan(kinds: Iterable[ScanType], most: int) -> st.SearchStrategy[Step]:
     return st.builds(
         Scan,
         st.sampled_from(tuple(kinds)),
         _OFTEN_THE_FIRST_SKU,
-        st.sampled_from(LOCATIONS),
-        st.integers(1, 5),
+        _OFTEN_THE_FIRST_LOCATION,
+        st.integers(1, most),
         st.sampled_from(ORDERS),
-        st.sampled_from(LINES),
-        st.none() | st.integers(0, 7) | st.integers(0, 7),
+        _OFTEN_THE_FIRST_LINE,
+        _AIM,
+        st.booleans(),
         st.none() | st.integers(0, 5),
         st.none() | st.tuples(st.sampled_from(ASNS), st.sampled_from(LINES)),
         st.integers(0, 3),
@@ -163,32 +173,27 @@ def _announce() -> st.SearchStrategy[Step]:
         Announce,
         st.sampled_from(ASNS),
         _OFTEN_THE_FIRST_SKU,
-        st.sampled_from(LOCATIONS),
+        _OFTEN_THE_FIRST_LOCATION,
         st.integers(0, 60),
-        st.lists(st.integers(0, 6), max_size=2).map(tuple),
-        st.sampled_from((False, False, False, True)),
+        st.tuples(st.integers(0, 6), st.integers(0, 6)) | st.tuples(st.integers(0, 6)) | st.just(()),
+        st.sampled_from((*[False] * 5, True)),
     )
 
 
 def steps(*, waits: bool) -> st.SearchStrategy[list[Step]]:
     """Return lists of steps; ``waits``: whether days may pass, so that what is remembered ends."""
-    receipts = _scan((ScanType.RECEIVED, ScanType.RECEIVED, ScanType.COUNTED))
     raises: st.SearchStrategy[Step] = st.builds(
-        Raise,
-        st.sampled_from(ORDERS),
-        _OFTEN_THE_FIRST_SKU,
-        st.sampled_from(LINES),
-        st.integers(-4, 3),
+        Raise, st.sampled_from(ORDERS), _OFTEN_THE_FIRST_SKU, _OFTEN_THE_FIRST_LINE, _AIM, st.integers(-4, 3)
     )
     cancels: st.SearchStrategy[Step] = st.builds(Cancel, st.sampled_from(ORDERS))
     repeats: st.SearchStrategy[Step] = st.builds(Repeat, st.integers(1, 8))
     weighted = [
-        *[_place()] * 4,
-        *[receipts] * 4,
-        *[raises] * 3,
-        *[_scan(OF_A_LINE)] * 4,
-        *[_scan(OF_STOCK)] * 2,
-        *[_announce()] * 2,
+        *[_place()] * 5,
+        *[_scan((ScanType.RECEIVED, ScanType.RECEIVED, ScanType.RECEIVED, ScanType.COUNTED), most=9)] * 5,
+        *[raises] * 4,
+        *[_scan((ScanType.PICKED, *OF_A_LINE), most=3)] * 6,
+        *[_scan(OF_STOCK, most=5)] * 3,
+        *[_announce()] * 3,
         cancels,
         repeats,
     ]
@@ -196,7 +201,7 @@ def steps(*, waits: bool) -> st.SearchStrategy[list[Step]]:
         weighted.append(st.builds(Wait, st.sampled_from((3 * DAY, 8 * DAY, 31 * DAY)).map(lambda us: us // SECOND)))
     # Hypothesis keeps a list short, a handful of steps on average; a history is several of them.
     part = st.lists(st.one_of(weighted), max_size=12)
-    return st.tuples(part, part, part, part, part).map(lambda parts: [step for steps in parts for step in steps])
+    return st.tuples(*[part] * PARTS).map(lambda parts: [step for steps in parts for step in steps])
 
 
 # --- from steps to events
@@ -225,6 +230,16 @@ class _World:
     def cause(self, kind: str, age: int = 0) -> Cause:
         self.numbers += 1
         return Cause(f"e{self.numbers}", kind, self.now - age * SECOND, self.now)
+
+    def aimed(self, step: Scan | Raise) -> tuple[str, str, str]:
+        """Return (SKU, order, line) that a step names."""
+        if step.aim is None or not self.lines:
+            return step.sku, step.order, step.line
+        return list(self.lines)[step.aim % len(self.lines)]
+
+    def last_of_a_line(self) -> StockScanned | None:
+        """Return the newest scan of a line."""
+        return next((scan for _, scan in reversed(self.scans) if scan.type in OF_A_LINE), None)
 
     def send(self, event: SkuEvent) -> None:
         self.history.append((self.now, event))
@@ -282,13 +297,14 @@ def _do_place(world: _World, step: Place) -> None:
 
 
 def _do_raise(world: _World, step: Raise) -> None:
-    order = world.orders.get(step.order)
+    sku, order_id, line_id = world.aimed(step)
+    order = world.orders.get(order_id)
     if order is None or order.is_cancelled:
         return
-    before = order.wanted.get((step.sku, step.line), 0)
-    wanted = order.wanted | {(step.sku, step.line): max(0, before + step.change)}
+    before = order.wanted.get((sku, line_id), 0)
+    wanted = order.wanted | {(sku, line_id): max(0, before + step.change)}
     if wanted != order.wanted:
-        _amend(world, step.order, wanted, DemandReason.ORDER_AMENDED)
+        _amend(world, order_id, wanted, DemandReason.ORDER_AMENDED)
 
 
 def _do_cancel(world: _World, step: Cancel) -> None:
@@ -305,11 +321,11 @@ def _amend(world: _World, order_id: str, wanted: dict[tuple[str, str], int], rea
     first = reason is DemandReason.ORDER_PLACED
     seniority = order.terms.accepted_at if first else max(world.now, order.terms.accepted_at)
     before, order.wanted = order.wanted, wanted
-    for sku in sorted({sku for sku, _ in wanted}):
+    for sku in SKUS:
         lines = tuple(
-            _demand(line, before.get((sku, line), 0), wanted[sku, line], seniority)
+            _demand(line, before.get((sku, line), 0), wanted.get((sku, line), 0), seniority)
             for line in LINES
-            if (sku, line) in wanted and ((sku, line) in before or wanted[sku, line] > 0)
+            if before.get((sku, line), 0) > 0 or wanted.get((sku, line), 0) > 0
         )
         if lines:
             world.lines |= dict.fromkeys((sku, order_id, line.line_id) for line in lines)
@@ -328,9 +344,10 @@ def _demand(line: str, before: int, after: int, seniority: int) -> LineDemand:
 def _scanned(world: _World, step: Scan) -> StockScanned:
     of_a_line = step.kind in OF_A_LINE
     received = step.kind is ScanType.RECEIVED
-    sku, order_id, line_id = step.sku, step.order, step.line
-    if of_a_line and step.aim is not None and world.lines:
-        sku, order_id, line_id = list(world.lines)[step.aim % len(world.lines)]
+    sku, order_id, line_id = world.aimed(step) if of_a_line else (step.sku, step.order, step.line)
+    location = step.location
+    if of_a_line and step.is_next and (last := world.last_of_a_line()):
+        sku, order_id, line_id, location = last.sku, last.order_id or "", last.line_id or "", last.location
     quantity = step.quantity
     if step.kind is ScanType.COUNTED:
         quantity -= 1
@@ -340,7 +357,7 @@ def _scanned(world: _World, step: Scan) -> StockScanned:
         world.cause(f"inventory-scans/{step.kind}", step.age),
         sku,
         step.kind,
-        step.location,
+        location,
         quantity,
         expected_quantity=step.expected if step.kind is ScanType.COUNTED else None,
         order_id=order_id if of_a_line else None,

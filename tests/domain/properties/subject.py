@@ -70,6 +70,8 @@ class ReferenceSubject:
         return self._books.setdefault(sku, ReferenceBook(sku, ReferenceRules()))
 
     def apply(self, event: SkuEvent, log_time: int) -> list[Movement]:
+        for book in self._books.values():
+            book.pass_time(log_time)
         facts = self.book(event.sku).apply(event, log_time)
         self._said = len(facts)
         return facts

@@ -32,6 +32,7 @@ IS_THOROUGH = os.environ.get("BOSTREAM_PROPERTIES") == "thorough"
 PROFILE = settings(
     max_examples=5_000 if IS_THOROUGH else 200,
     deadline=None,
+    report_multiple_bugs=False,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

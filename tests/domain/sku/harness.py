@@ -47,8 +47,8 @@ PUBLISHED = (UnitsAllocated, UnitsDeallocated, UnitsPicked, UnitsUnpicked, Units
 class Story:
     """One book, and log time that moves on by a minute with each event."""
 
-    def __init__(self, rules: Rules | None = None, now: int = 12 * HOUR) -> None:
-        self.state = MemoryState()
+    def __init__(self, rules: Rules | None = None, now: int = 12 * HOUR, state: MemoryState | None = None) -> None:
+        self.state = state or MemoryState()
         self.book = Book(self.state, rules or Rules())
         self.now = now
         self.events = 0

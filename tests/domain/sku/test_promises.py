@@ -85,6 +85,19 @@ def test_the_entries_of_a_whole_line_take_supply_at_their_own_ranks() -> None:
     assert (3 * DAY, 2 * DAY) == (story.line("A").eta, story.line("B").eta)
 
 
+def test_supply_pays_the_deficit_of_its_location_before_it_is_promised() -> None:
+    story = Story()
+    story.place("A", 2)
+    story.scan(ScanType.ADJUSTED, -3, location="W1")
+    story.asn("N1", {"1": 2}, eta=1 * DAY, location="W1")
+    assert story.line("A").eta is None
+    story.asn("N2", {"1": 2}, eta=2 * DAY, location="W1")
+    assert story.line("A").eta is None
+
+    assert [("A", 3 * DAY, "N3/1")] == moved(story.asn("N3", {"1": 1}, eta=3 * DAY, location="W2"))
+    assert [("A", 2 * DAY, "N2/1")] == moved(story.scan(ScanType.ADJUSTED, 1, location="W1"))
+
+
 def test_a_served_line_has_no_eta_any_more() -> None:
     story = Story()
     story.place("A", 2)

@@ -2,12 +2,14 @@
 
 import random
 
+import msgspec
 import pytest
 
 from bostream.domain.sku.book import Rules
 from bostream.domain.sku.events import LineDemand, ScanType, ShipPolicy, Terms
 from bostream.domain.sku.outcomes import UnitsAllocated
 from tests.domain.sku.harness import DAY, HOUR, PUBLISHED, SKU, Story
+from tests.domain.sku.written import WrittenState
 
 LOCATIONS = ("W1", "W2", "W3")
 LISTS = ((), (), (), ("W1",), ("W2", "W1"), ("W1", "W2"), ("W3", "W2"))
@@ -81,3 +83,16 @@ def test_every_row_of_the_book_agrees_with_its_lines_after_each_event(seed: int)
     assert published == story.book.sequence(SKU)
     assert published > 50
     assert ahead > 0
+
+
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_what_a_book_changes_it_puts(seed: int) -> None:
+    rules = Rules(duplicate_horizon=2 * HOUR, closed_retention=3 * HOUR)
+    kept, written = Story(rules), Story(rules, state=WrittenState())
+    one, other = random.Random(seed), random.Random(seed)
+    for _ in range(120):
+        assert random_event(kept, one) == random_event(written, other)
+        if (one.random(), other.random())[0] < 0.05:
+            assert kept.pass_time(HOUR) == written.pass_time(HOUR)
+    encoded = {place: msgspec.msgpack.encode(row) for place, row in kept.state.rows().items()}
+    assert encoded == written.state.rows()

@@ -266,6 +266,15 @@ def test_a_parked_scan_beyond_what_closed_the_line_is_told() -> None:
     assert (0, 2, 0, 0) == story.units("A")
 
 
+def test_a_parked_shipment_does_not_tell_a_standing_deficit_again() -> None:
+    story = Story()
+    story.scan(ScanType.SHIPPED, 3, "A")
+    assert 3 == story.position().deficit
+
+    assert [] == discrepancies(story.place("A", 3))
+    assert (-3, 3) == (story.position().on_hand, story.position().deficit)
+
+
 def test_a_repeat_changes_nothing_and_says_nothing() -> None:
     story = Story()
     story.place("A", 9)

@@ -86,28 +86,39 @@ def _scan_of_line(page: Page, scan: StockScanned) -> list[Outcome]:
 
 
 def decide_parked_scan(page: Page, line: Line, parked: ParkedScan) -> list[Outcome]:
-    """Set a parked scan against its line, now that it is known: undo what it did to stock alone, then do all (R15)."""
-    kind = ScanType(parked.type)
-    undone: list[Outcome] = [StockMoved(parked.location, parked.quantity)] if kind in _LEAVING else []
-    return undone + decide_line_scan(page, line, kind, parked.location, parked.quantity)
+    """Set a parked scan against its line, now that it is known; the stock has moved already (R15)."""
+    return decide_line_scan(page, line, ScanType(parked.type), parked.location, parked.quantity, has_stock_moved=True)
 
 
 _LEAVING = frozenset((ScanType.SHIPPED, ScanType.SHORTED))
 """Scans of lines after which the units are not on hand any more."""
 
 
-def decide_line_scan(page: Page, line: Line, kind: ScanType, location: str, quantity: int) -> list[Outcome]:
-    """Return what a PICKED, UNPICKED, SHIPPED or SHORTED scan does to a known line and to stock."""
+def decide_line_scan(
+    page: Page, line: Line, kind: ScanType, location: str, quantity: int, *, has_stock_moved: bool = False
+) -> list[Outcome]:
+    """Return what a PICKED, UNPICKED, SHIPPED or SHORTED scan does to a known line and to stock.
+
+    ``has_stock_moved``: what the scan does to stock by itself was done when it came.
+    """
+    moved: list[Outcome] = []
     if not line.is_open:
-        moved: list[Outcome] = [StockMoved(location, -quantity)] if kind in _LEAVING else []
+        if kind in _LEAVING and not has_stock_moved:
+            moved.append(StockMoved(location, -quantity))
         return [*moved, _discrepancy(line, location, f"was {kind.lower()} ({counted(quantity)}) after it was closed,")]
     if kind is ScanType.PICKED:
         return _picked(page, line, location, quantity)
-    if kind is ScanType.SHIPPED:
-        return _shipped(page, line, location, quantity)
     if kind is ScanType.UNPICKED:
         return _unpicked(line, location, quantity)
-    return _shorted(line, location, quantity)
+    if kind is ScanType.SHIPPED:
+        *taken, shipped = _shipped(page, line, location, quantity)
+        if has_stock_moved:
+            # Shipping takes the units off the shelf, where they are missing already.
+            moved.append(StockMoved(location, quantity))
+        return [*taken, *moved, shipped]
+    if not has_stock_moved:
+        moved.append(StockMoved(location, -quantity))
+    return moved + _shorted(line, location, quantity)
 
 
 def _picked(page: Page, line: Line, location: str, quantity: int) -> list[Outcome]:
@@ -170,11 +181,11 @@ def _unpicked(line: Line, location: str, quantity: int) -> list[Outcome]:
 
 
 def _shorted(line: Line, location: str, quantity: int) -> list[Outcome]:
-    """Units were not found: gone from stock and from the line, unpicked ones first; it waits again (R7)."""
+    """Units were not found: gone from the line, unpicked ones first, as from stock; it waits again (R7)."""
     place = line.place(location)
     held, unpicked = (place.allocated, place.unpicked) if place else (0, 0)
     lost = min(quantity, held)
-    outcomes: list[Outcome] = [StockMoved(location, -quantity)]
+    outcomes: list[Outcome] = []
     if lost > unpicked:
         outcomes.append(UnitsUnpicked(line.order_id, line.line_id, location, lost - unpicked))
     if lost:

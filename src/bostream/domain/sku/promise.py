@@ -48,11 +48,12 @@ def decide_promises(page: Page, served: Iterable[LineId]) -> list[Outcome]:
             outcomes += _moved(page, line, None)
     claims = _claims(page)
     _offer_free(claims, page.free_stock())
-    _offer_inbound(claims, page.expected())
+    deficits = {location: -units for location, units in head.free.items() if units < 0}
+    _offer_inbound(claims, page.expected(), deficits)
     # The last of a line's claims by rank holds its last unit.
     worst = {(claim.line.order_id, claim.line.line_id): claim for claim in claims}
     for claim in worst.values():
-        outcomes += _moved(page, claim.line, None if claim.lacks else claim.cover)
+        outcomes += _moved(page, claim.line, claim.cover)
     return outcomes
 
 
@@ -88,14 +89,17 @@ def _offer_free(claims: list[_Claim], free: dict[str, int]) -> None:
                 break
 
 
-def _offer_inbound(claims: list[_Claim], supply: Iterable[InboundEta]) -> None:
-    """Offer each ASN line to the claims that allow its location, in rank order."""
+def _offer_inbound(claims: list[_Claim], supply: Iterable[InboundEta], deficits: dict[str, int]) -> None:
+    """Offer each ASN line to the claims that allow its location, in rank order, once it has paid the deficit there."""
     by_scope: dict[tuple[str, ...], list[_Claim]] = {}
     for claim in reversed(claims):
         if claim.lacks:
             by_scope.setdefault(claim.line.terms.locations, []).append(claim)
     for expected in supply:
-        units = expected.units
+        paid = min(expected.units, deficits.get(expected.location, 0))
+        if paid:
+            deficits[expected.location] -= paid
+        units = expected.units - paid
         admitted = [stack for locations, stack in by_scope.items() if not locations or expected.location in locations]
         while units:
             tops = [stack[-1] for stack in admitted if stack]

@@ -30,7 +30,7 @@ class FakeCluster:
         transaction_timeout_s: after that long an open transaction is aborted by the broker.
         max_poll_interval_s: a member that fetches less often stops to be one.
         message_bytes_max: greatest size of a record.
-        random: decides in which order and how many records a fetch brings; None: all there is, in partition order.
+        random: decides in which order and how many records a fetch brings; None: all there is, by turns.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class FakeCluster:
         self.message_bytes_max = message_bytes_max
         self.before_call: BeforeCall | None = None
         self._random = random
+        self._turn = 0
         self._logs: dict[Partition, PartitionLog] = {}
         self._counts: dict[str, int] = {}
         self._groups: dict[str, Group] = {}
@@ -198,7 +199,10 @@ class FakeCluster:
         ordered = list(partitions)
         if self._random is not None:
             self._random.shuffle(ordered)
-        return ordered
+            return ordered
+        self._turn += 1  # a busy partition must not keep the others from being fetched
+        first = self._turn % max(1, len(ordered))
+        return ordered[first:] + ordered[:first]
 
     def some_of(self, records_max: int) -> int:
         """Return how many of at most ``records_max`` records a fetch brings from one partition."""

@@ -89,9 +89,9 @@ class Group:
         free = set(partitions)
         for place, member in enumerate(members):
             quota = low + (place < extra)
-            member.target = set(sorted(member.held & free)[:quota])
+            member.target = set(_in_turn(member.held & free)[:quota])
             free -= member.target
-        waiting = sorted(free)
+        waiting = _in_turn(free)
         for place, member in enumerate(members):
             while waiting and len(member.target) < low + (place < extra):
                 member.target.add(waiting.pop(0))
@@ -143,3 +143,8 @@ class Group:
         """Return the greatest distance from the committed offset to the end over these topics' partitions."""
         lags = [log.end - self.offsets.get(p, log.start) for p, log in self._logs.items() if p.topic in topics]
         return max(lags, default=0)
+
+
+def _in_turn(partitions: Iterable[Partition]) -> list[Partition]:
+    """Return them so that neighbours are of different topics: each member gets some of every topic."""
+    return sorted(partitions, key=lambda partition: (partition.number, partition.topic))

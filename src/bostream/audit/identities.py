@@ -1,0 +1,57 @@
+"""Event ids: unique over everything that was published (I9), and made of the log position that caused them.
+
+What must stay true: an id is accepted only if the contract's function makes it of a position in the log that caused it.
+"""
+
+from typing import Final
+
+from bostream.audit.findings import Findings, Kind
+from bostream.audit.source import StoredRecord, place_of
+from bostream.contract.identity import event_id
+
+ORDINALS_MAX: Final = 4_096
+"""How far behind its earliest possible ordinal an effect is looked for: notices and timers count in between."""
+
+_ID_HEADER: Final = "ce_id"
+
+
+class Identities:
+    """Remembers every id by 64 of its bits: two of 10 million ids share them by chance once in 370,000 audits."""
+
+    def __init__(self, findings: Findings) -> None:
+        self._findings = findings
+        self._seen: set[int] = set()
+
+    def add(self, record: StoredRecord, identity: str, subject: str) -> None:
+        """Take in the id of a published record."""
+        short = hash_of(identity)
+        if short in self._seen:
+            self._findings.add(
+                Kind.EVENT_ID_REPEATED, place_of(record), subject, expected="an id of its own", actual=identity
+            )
+        self._seen.add(short)
+        self._findings.compared["event ids"] += 1
+
+
+def hash_of(identity: str) -> int:
+    """Return 64 bits of a UUID's text; of any other text, some hash."""
+    try:
+        return int(identity[19:].replace("-", ""), 16) ^ int(identity[:8], 16)
+    except ValueError:
+        return hash(identity)
+
+
+def header_id(record: StoredRecord) -> str | None:
+    """Return the id in a published record's headers."""
+    for name, value in record.headers:
+        if name == _ID_HEADER:
+            return (value or b"").decode("ascii", errors="replace")
+    return None
+
+
+def ordinal_of(identity: str, topic: str, partition: int, offset: int, earliest: int) -> int | None:
+    """Return the ordinal with which a log position makes this id; None when it makes it with none."""
+    for ordinal in range(earliest, earliest + ORDINALS_MAX):
+        if event_id(topic, partition, offset, ordinal) == identity:
+            return ordinal
+    return None
