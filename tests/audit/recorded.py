@@ -122,15 +122,15 @@ class Business:
 
 
 def _add_changelog(topics: Topics, partition: PartitionDriver) -> None:
-    """Write the state in two transactions, the second of which has the newer half of the rows."""
+    """Write the state in up to three transactions, each with some of the rows."""
     topic, number = changelog(partition.log.topic), partition.log.number
     topics.records.setdefault(topic, {})[number] = []
     if not partition.records:
         return
     rows = [(bytes([table]) + key, value) for (table, key), value in partition.state.encoded().items()]
     link = chain.NO_LINK
-    middle = max(1, len(partition.records) // 2)
-    ends = [middle, len(partition.records)] if middle < len(partition.records) else [middle]
+    count = len(partition.records)
+    ends = sorted({max(1, count // 3), max(1, count * 2 // 3), count})
     for index, log_offset in enumerate(ends):
         part = rows[index :: len(ends)]
         for place, (key, value) in enumerate(part):
@@ -198,6 +198,9 @@ def honest() -> Business:
     send(order("O3", ("1", "U", 4), ("2", "U", 1), version=2, action=OrderAction.AMENDED, at=now), now + 3 * SECOND)
     send(order("O4", version=2, action=OrderAction.CANCELLED, at=now), now + 4 * SECOND)
     send(order("O5", ("1", "T", 9), version=1, action=OrderAction.AMENDED, at=now), now + 5 * SECOND)
+    # The line moves to another SKU while the old one still has a picked unit of it.
+    send(scan(ScanType.PICKED, 1, sku="S", line=("O6", "1"), at=now), now + 5 * SECOND)
+    send(order("O6", ("1", "U", 3), ("2", "U", 2), version=2, action=OrderAction.AMENDED, at=now), now + 5 * SECOND)
     business.send_bytes("orders", b"nonsense", now, headers=(("traceparent", b"t"), ("x", None)))
     business.send_bytes("inventory-scans", None, now)
     send(order("O99", ("1", "S", 1), action=OrderAction.HELD, at=now), now)

@@ -57,6 +57,15 @@ def test_r5_raised_units_rank_later_and_leave_first() -> None:
     assert "ordered=4 allocated=1 cancelled=3" == story.line("A")
 
 
+def test_r5_amended_down_the_worst_entry_vanishes_first() -> None:
+    story = Story()
+    story.place("A", 2, accepted="08:00")
+    story.raise_by("A", 1, "09:30", terms(accepted="08:00"))
+    story.place("B", 1, accepted="09:00")
+    story.cancel("A", 1, terms(accepted="08:00"))
+    assert ["ALLOCATED A 2 W1"] == story.scan("RECEIVED", 2)
+
+
 def test_r5_all_lines_of_an_order_enter_before_any_is_served() -> None:
     story = Story()
     story.scan("RECEIVED", 2)
@@ -169,6 +178,17 @@ def test_r12_picked_units_that_come_back_are_cancelled_first_and_offered() -> No
     assert "ordered=3 allocated=1 cancelled=2" == story.line("A")
 
 
+def test_r12_wanted_units_are_shipped_before_unwanted_ones() -> None:
+    story = Story()
+    story.scan("RECEIVED", 4)
+    story.place("A", 4)
+    story.scan("PICKED", 4, order="A")
+    story.cancel("A", 2)
+    story.scan("SHIPPED", 1, order="A")
+    assert ["UNPICKED A 3 W1", "DEALLOCATED A 2 W1", "CANCELLED A 2"] == story.scan("UNPICKED", 3, order="A")
+    assert "ordered=4 allocated=1 shipped=1 cancelled=2" == story.line("A")
+
+
 def test_r12_amended_up_again_the_line_gets_its_cancelled_picked_units_back() -> None:
     story = Story()
     story.scan("RECEIVED", 3)
@@ -239,6 +259,18 @@ def test_r14_what_exceeds_the_demand_moves_from_other_locations_then_raises_orde
     assert "ordered=4 shipped=4" == story.line("A")
     assert "on_hand=5" == story.stock("W1")
     assert "on_hand=2" == story.stock("W2")
+
+
+def test_r14_a_unit_that_only_a_scan_asked_for_ranks_as_late_as_the_scan() -> None:
+    story = Story()
+    story.scan("RECEIVED", 3)
+    story.place("A", 2, accepted="09:00")
+    story.scan("PICKED", 3, order="A")
+    story.scan("UNPICKED", 3, order="A")
+    story.place("B", 1, accepted="09:30")
+    story.scan("RECEIVED", 1)
+    assert ["DEALLOCATED A 1 W1"] == story.scan("ADJUSTED", -1)
+    assert ["DEALLOCATED B 1 W1"] == story.scan("ADJUSTED", -1)
 
 
 def test_r15_scans_of_an_unknown_line_move_stock_and_are_set_against_it_when_it_comes() -> None:

@@ -103,7 +103,10 @@ class Simulation:
             self.world.cluster.deliver_late()
         if self.has_compaction and random.random() < 0.02:
             number = random.randrange(self.world.partitions)
-            self.world.cluster.log(Partition(CHANGELOG, number)).compact(drop_tombstones=random.random() < 0.5)
+            # a restore takes no longer than delete.retention.ms
+            is_restoring = any(worker.restorer.is_busy for worker in self.world.workers.values())
+            drop_tombstones = random.random() < 0.5 and not is_restoring
+            self.world.cluster.log(Partition(CHANGELOG, number)).compact(drop_tombstones=drop_tombstones)
         missing = [name for name in NAMES if name not in running]
         if missing and random.random() < 0.1:
             self.start(random.choice(missing))

@@ -452,3 +452,34 @@ def test_a_worker_that_was_refused_its_offsets_forgets_what_it_computed() -> Non
     assert 3 == len(refused)
     assert worker.loop.is_settled
     world.check()
+
+
+def test_a_worker_that_slept_while_it_took_over_believes_the_group_and_raises_no_alarm() -> None:
+    world = World(partitions=1)
+    world.start("one")
+    fill(world)
+    world.settle()
+    world.kill("one")
+    world.start("one").restorer._slice_records_max = 1000  # all within the step in which it sleeps
+    slept: list[int] = []
+
+    def sleep(call: Call) -> Fault | None:
+        if call == ("one", "ends.ranges") and not slept:
+            slept.append(1)
+            world.cluster.freeze("one")
+            world.start("two")
+            for _ in range(120):
+                world.step("two")
+            fill(world)
+            for _ in range(20):
+                world.step("two")
+            assert Partition(LOG, 0) in world.workers["two"].assignment.tasks
+            world.cluster.thaw("one")
+        return None
+
+    world.cluster.before_call = sleep
+    for _ in range(5):
+        world.step("one")
+    assert slept
+    world.settle()
+    world.check()

@@ -172,6 +172,7 @@ class KafkaGroupConsumer:
 
 
 def check_consumer_error(error: KafkaError) -> None:
+    """Raise what an error of a consumer calls for; those that mend themselves are logged."""
     code = error.code()
     if code in _LOST_OFFSET:
         raise ConfigurationError(f"the offset to read from does not exist any more: {error.str()}")
@@ -452,6 +453,7 @@ class KafkaLogEnds:
 
 
 def to_record(message: Message) -> Record:
+    """Return a message without error as a record."""
     _, timestamp_ms = message.timestamp()
     headers: Iterable[Sequence[str | bytes | None]] | None = message.headers()
     return Record(

@@ -1,5 +1,6 @@
 """Topics by Kafka's admin API: describe what is there, create what is missing. Never changes a topic that exists."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 
@@ -15,6 +16,7 @@ from bostream.contract.topics import ActualTopic, TopicSpec
 from bostream.errors import BrokerError
 
 _TIMEOUT_S = 20.0
+_POLL_S = 0.05
 
 
 class KafkaTopics:
@@ -85,7 +87,16 @@ class KafkaTopics:
                     raise BrokerError(f"topic {name} could not be created: {error.str()}") from exception
             else:
                 created.append(name)
+        self._await_visible(created)
         return created
+
+    def _await_visible(self, names: Sequence[str]) -> None:
+        """Wait until the brokers' metadata has the topics: a topic that was just created may be missing from it."""
+        deadline_s = time.monotonic() + _TIMEOUT_S
+        while missing := set(names) - self._metadata().topics.keys():
+            if time.monotonic() > deadline_s:
+                raise BrokerError(f"{', '.join(sorted(missing))}: created, but not in the brokers' metadata")
+            time.sleep(_POLL_S)
 
 
 def _values(entries: Mapping[str, ConfigEntry]) -> dict[str, str]:

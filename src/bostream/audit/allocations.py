@@ -7,7 +7,7 @@ log position that caused it, and the records of a SKU stand in order of their se
 from typing import Final
 
 from bostream.audit.findings import Findings, Kind, Place
-from bostream.audit.identities import Identities, header_id, ordinal_of
+from bostream.audit.identities import Identities, Positions, header_id
 from bostream.audit.ledger import MOVEMENT_FIELDS, Account, Ledger, MovementFields, Origin
 from bostream.audit.source import StoredRecord, place_of
 from bostream.contract.codec import RecordReader
@@ -33,6 +33,7 @@ class Allocations:
     ) -> None:
         self._ledger = ledger
         self._skus_log = skus_log
+        self._positions = Positions(skus_log)
         self._read = reader.read
         self._identities = identities
         self._findings = findings
@@ -113,9 +114,7 @@ class Allocations:
         self, event: AllocationEvent, record: StoredRecord, account: Account, origin: Origin, subject: str
     ) -> None:
         earliest = event.sku_sequence - origin.first_sequence
-        is_made_there = (
-            ordinal_of(event.event_id, self._skus_log, account.partition, origin.offset, earliest) is not None
-        )
+        is_made_there = self._positions.makes(event.event_id, account.partition, origin.offset, earliest)
         if not is_made_there or header_id(record) != event.event_id:
             self._findings.add(
                 Kind.EVENT_ID_WRONG,

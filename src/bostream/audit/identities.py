@@ -9,8 +9,14 @@ from bostream.audit.findings import Findings, Kind
 from bostream.audit.source import StoredRecord, place_of
 from bostream.contract.identity import event_id
 
-ORDINALS_MAX: Final = 4_096
-"""How far behind its earliest possible ordinal an effect is looked for: notices and timers count in between."""
+ORDINALS_MAX: Final = 65_536
+"""How far behind its earliest possible ordinal an effect is looked for: notices of timers count in between."""
+
+ORDINALS_HURRIED_MAX: Final = 64
+"""The same once many ids were wrong: the verdict is known by then, and each miss costs 100 ms."""
+
+MISSES_PATIENT_MAX: Final = 100
+"""How many wrong ids are looked for to the end."""
 
 _ID_HEADER: Final = "ce_id"
 
@@ -49,9 +55,22 @@ def header_id(record: StoredRecord) -> str | None:
     return None
 
 
-def ordinal_of(identity: str, topic: str, partition: int, offset: int, earliest: int) -> int | None:
-    """Return the ordinal with which a log position makes this id; None when it makes it with none."""
-    for ordinal in range(earliest, earliest + ORDINALS_MAX):
-        if event_id(topic, partition, offset, ordinal) == identity:
-            return ordinal
-    return None
+class Positions:
+    """Tells whether ids are made of log positions of one topic.
+
+    Args:
+        topic: full name of the log.
+    """
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self._misses = 0
+
+    def makes(self, identity: str, partition: int, offset: int, earliest: int) -> bool:
+        """Whether the record at this position makes this id with an ordinal from ``earliest`` on."""
+        width = ORDINALS_MAX if self._misses < MISSES_PATIENT_MAX else ORDINALS_HURRIED_MAX
+        for ordinal in range(earliest, earliest + width):
+            if event_id(self.topic, partition, offset, ordinal) == identity:
+                return True
+        self._misses += 1
+        return False

@@ -5,14 +5,14 @@ compact tuple, since a year of business has millions of them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 
 from bostream.audit.reference import ReferenceBook, ReferenceRules
-from bostream.audit.reference_line import LineKey, ReferenceLine
+from bostream.audit.reference_line import LineKey, LineTotals
 from bostream.audit.reference_movement import Movement
 from bostream.audit.reference_promise import Promise
-from bostream.audit.reports import Reports
+from bostream.audit.reports import Reports, Stand
 from bostream.domain.cause import Cause
 from bostream.domain.sku.events import DemandChanged, SkuEvent
 
@@ -48,16 +48,11 @@ class Origin:
         self.first_sequence = first_sequence
 
 
-class AuditedBook(ReferenceBook):
-    """A reference book that can be asked for single lines, which a long audit cannot do by listing all."""
+class OpenLine(NamedTuple):
+    """An open line as ``backorder-lines`` must show it."""
 
-    def line(self, key: LineKey) -> ReferenceLine | None:
-        """Return a line that is known, open or closed."""
-        return self._ledger.lines.get(key)
-
-    def open_lines(self) -> Iterable[ReferenceLine]:
-        """Return the lines of which something waits or is here."""
-        return [line for key, line in self._ledger.lines.items() if key not in self._ledger.closed_at]
+    totals: LineTotals
+    accepted_at: int
 
 
 class Account:
@@ -68,23 +63,29 @@ class Account:
         book: the reference's view, at the end of the replay.
         expected: (fields, origin) of each movement; its place in the list is its ``sku_sequence`` less 1.
         required: how many of them must have been published; later ones may have been.
+        accepted_at: of each line that was ever asked for.
         moved: lines that live under another SKU now.
         is_moving: events after the cut were replayed, so published states may be older or newer than the book's.
     """
 
-    __slots__ = ("book", "expected", "is_moving", "moved", "partition", "required")
+    __slots__ = ("accepted_at", "book", "expected", "is_moving", "moved", "partition", "required")
 
     def __init__(self, sku: str, partition: int, rules: ReferenceRules) -> None:
         self.partition = partition
-        self.book = AuditedBook(sku, rules)
+        self.book = ReferenceBook(sku, rules)
         self.expected: list[tuple[MovementFields, Origin]] = []
         self.required = 0
+        self.accepted_at: dict[LineKey, int] = {}
         self.moved: set[LineKey] = set()
         self.is_moving = False
 
-    def shown_lines(self) -> dict[LineKey, ReferenceLine]:
+    def shown_lines(self) -> dict[LineKey, OpenLine]:
         """Return the open lines that this SKU must show in ``backorder-lines``."""
-        return {line.key: line for line in self.book.open_lines() if line.key not in self.moved}
+        return {
+            key: OpenLine(totals, self.accepted_at[key])
+            for key, totals in self.book.lines().items()
+            if (totals.waiting or totals.allocated) and key not in self.moved
+        }
 
     def promises(self) -> Mapping[LineKey, Promise | None]:
         """Return the promise of every waiting line (R17)."""
@@ -118,7 +119,7 @@ class Ledger:
         if account is None:
             account = self.accounts[event.sku] = Account(event.sku, partition, self._rules)
         if isinstance(event, DemandChanged):
-            _note_moves(account, event)
+            self._note_demand(account, event)
         movements = account.book.apply(event, log_time)
         if movements:
             origin = Origin(offset, event.cause, movements[0].sku_sequence)
@@ -129,33 +130,43 @@ class Ledger:
             account.required = len(account.expected)
         self._note_reports(account, event, movements)
 
+    def _note_demand(self, account: Account, event: DemandChanged) -> None:
+        """A line that moved away is shown by its new SKU, until this one is asked for units of it again."""
+        for demand in event.lines:
+            key = (event.order_id, demand.line_id)
+            if demand.add > 0:
+                account.moved.discard(key)
+            elif demand.moved:
+                account.moved.add(key)
+            if demand.add > 0 or key in account.accepted_at:
+                account.accepted_at[key] = event.terms.accepted_at
+
     def _note_reports(self, account: Account, event: SkuEvent, movements: list[Movement]) -> None:
-        touched = {(movement.order_id, movement.line_id): None for movement in movements}
+        """Tell the reports how every line stands that the event touched."""
+        stands = {(movement.order_id, movement.line_id): _stand_of(movement.totals) for movement in movements}
         if isinstance(event, DemandChanged):
-            touched |= {(event.order_id, demand.line_id): None for demand in event.lines}
-        for key in touched:
-            line = account.book.line(key)
-            if line is not None:
-                totals = line.totals()
-                stand = (
-                    totals.ordered,
-                    totals.allocated,
-                    totals.picked,
-                    totals.shipped,
-                    totals.cancelled,
-                    totals.waiting,
-                )
-                self._reports.expect(event.sku, key, stand)
+            for demand in event.lines:
+                key = (event.order_id, demand.line_id)
+                if demand.add == 0 or key in stands:
+                    continue  # nothing changed but what the last movement tells
+                if self._reports.is_expected(event.sku, key):
+                    # Listing all lines is slow, but only an order that was amended upwards needs it.
+                    stands[key] = _stand_of(account.book.lines()[key])
+                else:
+                    stands[key] = (demand.add, 0, 0, 0, 0, demand.add)
+        for key, stand in stands.items():
+            self._reports.expect(event.sku, key, stand)
 
 
-def _note_moves(account: Account, event: DemandChanged) -> None:
-    """A line that moved away is shown by its new SKU, until this one is asked for units of it again."""
-    for demand in event.lines:
-        key = (event.order_id, demand.line_id)
-        if demand.moved and account.book.line(key) is not None:
-            account.moved.add(key)
-        elif demand.add > 0:
-            account.moved.discard(key)
+def _stand_of(totals: LineTotals) -> Stand:
+    return (
+        totals.ordered,
+        totals.allocated,
+        totals.picked,
+        totals.shipped,
+        totals.cancelled,
+        totals.waiting,
+    )
 
 
 def fields_of(movement: Movement) -> MovementFields:

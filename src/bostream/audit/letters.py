@@ -33,10 +33,17 @@ class Letter(NamedTuple):
 
 
 class Letters:
-    """All dead letters of one topic, by the place of the record that they are made of."""
+    """All dead letters of one topic, by the place of the record that they are made of.
 
-    def __init__(self, topic: str, findings: Findings) -> None:
+    Args:
+        topic: the records' topic.
+        findings: added to.
+        is_whole: no letter is gone; else a record without one may have had one.
+    """
+
+    def __init__(self, topic: str, findings: Findings, *, is_whole: bool) -> None:
         self.topic = topic
+        self.is_whole = is_whole
         self._findings = findings
         self._by_place: dict[tuple[int, int], list[Letter]] = {}
 

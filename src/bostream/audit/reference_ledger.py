@@ -4,6 +4,8 @@ What must stay true: every movement of units is told as one fact, with the total
 beside the lines (sums per location, places in the queue, when a line closed) agrees with them.
 """
 
+import bisect
+
 from bostream.audit.reference_line import LineKey, ReferenceLine, Turn
 from bostream.audit.reference_movement import Movement, MovementType
 from bostream.audit.reference_stock import ReferenceStock
@@ -17,6 +19,7 @@ class ReferenceLedger:
         stock: every location that was ever named.
         lines: every line that is known, closed ones included until they are forgotten.
         turns: the places in the queue of the lines that wait, as the lines themselves state them.
+        queue: all these places in rank order.
         closed_at: log time at which a line closed (µs), oldest first.
         movements: the facts since the caller last emptied it.
         sequence: number of facts so far.
@@ -27,6 +30,7 @@ class ReferenceLedger:
         self.stock: dict[str, ReferenceStock] = {}
         self.lines: dict[LineKey, ReferenceLine] = {}
         self.turns: dict[LineKey, list[Turn]] = {}
+        self.queue: list[Turn] = []
         self.closed_at: dict[LineKey, int] = {}
         self.movements: list[Movement] = []
         self.sequence = 0
@@ -94,10 +98,13 @@ class ReferenceLedger:
 
     def touch(self, line: ReferenceLine) -> None:
         """The line changed: its places in the queue are these now, and it may have closed or opened again."""
-        self.turns.pop(line.key, None)
+        for turn in self.turns.pop(line.key, []):
+            del self.queue[bisect.bisect_left(self.queue, turn)]
         turns = line.turns()
         if turns:
             self.turns[line.key] = turns
+        for turn in turns:
+            bisect.insort(self.queue, turn)
         if not line.is_closed:
             self.closed_at.pop(line.key, None)
         elif line.key not in self.closed_at:

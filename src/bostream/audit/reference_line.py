@@ -5,6 +5,7 @@ every location (I2). Units that the line has fill its entries best first, so tha
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from bostream.domain.sku.events import ShipPolicy, Terms
 
@@ -15,8 +16,7 @@ LineKey = tuple[str, str]
 """(order id, line id)."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One place in the queue: ``units`` wait at ``rank``; ``whole``: all of them or nothing (R9)."""
 
     rank: Rank

@@ -45,6 +45,10 @@ class Reports:
             trail = self._expected[sku, key] = _Trail()
         trail.add(stand)
 
+    def is_expected(self, sku: str, key: LineKey) -> bool:
+        """Whether the line was touched before."""
+        return (sku, key) in self._expected
+
     def add(self, report: LineReported, place: Place) -> None:
         """Take in a report of the documents log."""
         key = (report.sku, (report.order_id, report.line_id))

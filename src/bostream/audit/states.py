@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from bostream.audit.findings import Findings, Kind, Place
 from bostream.audit.identities import Identities, header_id
-from bostream.audit.ledger import Account, Ledger
-from bostream.audit.reference_line import LineKey, ReferenceLine
+from bostream.audit.ledger import Account, Ledger, OpenLine
+from bostream.audit.reference_line import LineKey
 from bostream.audit.reference_promise import Promise
 from bostream.audit.source import StoredRecord, place_of
 from bostream.contract.codec import RecordReader
@@ -158,8 +158,8 @@ def check_backorder_lines(last: LastValues, ledger: Ledger, reader: RecordReader
     return left_out
 
 
-def _line(sku: str, line: ReferenceLine, promise: Promise | None) -> Shown:
-    totals = line.totals()
+def _line(sku: str, line: OpenLine, promise: Promise | None) -> Shown:
+    totals = line.totals
     if totals.shipped:
         status = "PARTIALLY_SHIPPED"
     elif not totals.waiting:
@@ -175,7 +175,7 @@ def _line(sku: str, line: ReferenceLine, promise: Promise | None) -> Shown:
         "cancelled": totals.cancelled,
         "waiting": totals.waiting,
         "status": status,
-        "accepted_at": line.terms.accepted_at,
+        "accepted_at": line.accepted_at,
         "eta": None if promise is None else promise.eta,
         "eta_source": None if promise is None else join_key(*promise.source),
     }

@@ -148,8 +148,7 @@ class _Audit:
         return known
 
     def _letters(self, topic: str) -> Letters:
-        letters = Letters(topic, self.findings)
-        self._is_whole(dead_letter_topic(topic))
+        letters = Letters(topic, self.findings, is_whole=self._is_whole(dead_letter_topic(topic)))
         for record in self._read(dead_letter_topic(topic)):
             letters.add(record)
         return letters

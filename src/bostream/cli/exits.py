@@ -17,6 +17,7 @@ from bostream.errors import (
     FencedError,
     InDoubtError,
     InvariantError,
+    StoreFailedError,
     TransientError,
 )
 
@@ -40,6 +41,7 @@ _CODES: dict[type[BostreamError], Exit] = {
     TransientError: Exit.BROKER,
     CorruptStateError: Exit.STATE,
     ChainBrokenError: Exit.STATE,
+    StoreFailedError: Exit.STATE,
     FencedError: Exit.FENCED,
     InDoubtError: Exit.FENCED,
     InvariantError: Exit.INVARIANT,

@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_NOUNS = ("audit", "config", "produce", "tail", "topics", "worker")
+_NOUNS = ("audit", "config", "demo", "produce", "tail", "topics", "worker")
 
 
 def run() -> None:

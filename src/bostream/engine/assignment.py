@@ -11,7 +11,7 @@ from bostream.engine.pending import Pending
 from bostream.engine.ports import GroupConsumer, LogEnds, Partition
 from bostream.engine.restore import Restoration, Restored, Restorer
 from bostream.engine.task import LogSpec, Task
-from bostream.errors import ConfigurationError, TransientError
+from bostream.errors import ChainBrokenError, ConfigurationError, TransientError
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +41,7 @@ class Assignment:
         self._committed_timeout_s = committed_timeout_s
         self._arriving: set[Partition] = set()
         self._restoring: set[Partition] = set()
+        self._doubted: set[Partition] = set()
 
     @property
     def is_settled(self) -> bool:
@@ -73,6 +74,7 @@ class Assignment:
     def _let_go(self, partition: Partition) -> None:
         self._pending.drop(partition)
         self._arriving.discard(partition)
+        self._doubted.discard(partition)
         self.inputs.pop(partition, None)
         if partition in self._restoring:
             self._restoring.discard(partition)
@@ -90,9 +92,24 @@ class Assignment:
             self._look_up(consumer)
         for restored in self._restorer.step(timeout_s):
             self._restoring.discard(restored.log)
+            self._doubted.discard(restored.log)
             task = self._make_task(self._logs[restored.log.topic], restored)
             self.tasks[restored.log] = task
             self._start(consumer, restored.log, restored.position)
+        for log, error in self._restorer.take_doubts().items():
+            self._doubt(log, error)
+
+    def _doubt(self, log: Partition, error: ChainBrokenError) -> None:
+        """A log that contradicts itself is looked at once more, after the group was heard again.
+
+        A worker that slept between two of the five steps may have lost the partition, and sees what its successor did.
+        """
+        if log in self._doubted:
+            raise error
+        logger.warning("looking once more before giving up: %s", error)
+        self._doubted.add(log)
+        self._restoring.discard(log)
+        self._arriving.add(log)
 
     def _look_up(self, consumer: GroupConsumer) -> None:
         arriving = sorted(self._arriving)

@@ -64,6 +64,8 @@ class Isolation:
     def leave(self, partition: Partition) -> None:
         """Forget a partition that is no longer ours: its next owner looks for himself."""
         self._ends.pop(partition, None)
+        if not self._ends:
+            self.is_alone = False
 
     @property
     def suspects(self) -> list[Partition]:

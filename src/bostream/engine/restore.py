@@ -169,6 +169,7 @@ class Restorer:
         self._slice_records_max = slice_records_max
         self._running: dict[Partition, Restoration] = {}
         self._log_starts: dict[Partition, int] = {}
+        self._doubts: dict[Partition, ChainBrokenError] = {}
         self.wipes = 0
 
     @property
@@ -205,7 +206,13 @@ class Restorer:
         for partition, records in by_partition.items():
             if partition in self._running:
                 self._feed(self._running[partition], records)
-        return [self._done(restoration) for restoration in list(self._running.values()) if self._is_done(restoration)]
+        done = [restoration for restoration in self._running.values() if self._is_done(restoration)]
+        return [restored for restoration in done if (restored := self._done(restoration)) is not None]
+
+    def take_doubts(self) -> dict[Partition, ChainBrokenError]:
+        """Return which logs were given up since the last call, and why; their stores are closed."""
+        doubts, self._doubts = self._doubts, {}
+        return doubts
 
     def _feed(self, restoration: Restoration, records: list[Record]) -> None:
         try:
@@ -214,14 +221,26 @@ class Restorer:
             self.wipes += 1
             self._reader.close(restoration.changelog)
             self._reader.open(restoration.changelog, restoration.start_over(self._stores))
+        except ChainBrokenError as error:
+            self._give_up(restoration, error)
 
     def _is_done(self, restoration: Restoration) -> bool:
         return self._reader.position(restoration.changelog) >= restoration.target
 
-    def _done(self, restoration: Restoration) -> Restored:
+    def _done(self, restoration: Restoration) -> Restored | None:
+        try:
+            restored = restoration.finish(self._log_starts[restoration.changelog])
+        except ChainBrokenError as error:
+            self._give_up(restoration, error)
+            return None
         del self._running[restoration.changelog]
+        del self._log_starts[restoration.changelog]
         self._reader.close(restoration.changelog)
-        return restoration.finish(self._log_starts.pop(restoration.changelog))
+        return restored
+
+    def _give_up(self, restoration: Restoration, error: ChainBrokenError) -> None:
+        self._doubts[restoration.log] = error
+        self.drop(restoration.changelog)
 
     def shut(self) -> None:
         """Give everything up."""

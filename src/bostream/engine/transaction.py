@@ -138,11 +138,11 @@ class TransactionLoop:
         self._failpoint("C0")
         started_s = self._clock.monotonic_s()
         self._fetch(started_s)
-        self._assignment.advance(self._consumer, self._limits.restore_timeout_s)
-        self._balance_fetching()
         for partition in self._isolation.suspects:
             if not self._assignment.is_ready(partition):
                 self._isolation.leave(partition)
+        self._assignment.advance(self._consumer, self._limits.restore_timeout_s)
+        self._balance_fetching()
         if started_s < self._retry_at_s:
             return None
         batch = Batch(started_s)

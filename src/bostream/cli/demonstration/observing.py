@@ -5,7 +5,8 @@ nor disturbs a rebalance; each thread ends when it is told to, and tells the err
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from bostream.cli.demonstration.board import Board
 from bostream.cli.wiring import connection, reader_settings
 from bostream.contract.topics import documents_log, public_topic, skus_log
 from bostream.engine.ports import LogRange, Partition
-from bostream.errors import BostreamError
+from bostream.errors import BostreamError, BrokerError, TransientError
 from bostream.settings import Settings
 from bostream.stages.intake import INPUT_TOPICS
 
@@ -26,12 +27,22 @@ _RECORDS_MAX: Final = 1_000
 _WAIT_S: Final = 0.1
 _ENDS_S: Final = 10.0
 _LAG_EVERY_S: Final = 0.5
+_LEADERS_S_MAX: Final = 30.0
 
 
 class Observer(threading.Thread):
-    """Feeds the board from its topics, from their beginning."""
+    """Feeds the board from its topics, from their beginning.
 
-    def __init__(self, settings: Settings, board: Board) -> None:
+    Args:
+        settings: of the workers.
+        board: is fed.
+        progress: knows where topics begin.
+
+    Raises:
+        BrokerError: the topics have no leaders.
+    """
+
+    def __init__(self, settings: Settings, board: Board, progress: "Progress") -> None:
         super().__init__(name="observer", daemon=True)
         self.error: BostreamError | None = None
         self._client: dict[str, Any] = {**reader_settings(settings), "fetch.wait.max.ms": 20}
@@ -39,9 +50,8 @@ class Observer(threading.Thread):
         self._clock = SystemClock()
         self._is_over = threading.Event()
         self._positions: dict[Partition, int] = {}
-        topics = TopicReader(self._client)
-        self.partitions: Sequence[Partition] = topics.partitions(board.topics)
-        self._starts = topics.ranges(self.partitions)
+        self.partitions: Sequence[Partition] = TopicReader(self._client).partitions(board.topics)
+        self._starts = _patiently(lambda: progress.ranges(self.partitions))
 
     def run(self) -> None:
         """Read until told to end."""
@@ -131,9 +141,9 @@ class Progress:
         logs = {at: left for at, left in unprocessed.items() if at.topic not in self._inputs}
         return inputs + sum(record is not None for record in self._topics.read_ranges(logs))
 
-    def ends(self, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Return where these partitions end for everybody."""
-        return {partition: log_range.end for partition, log_range in self._ends.ranges(partitions).items()}
+    def ranges(self, partitions: Sequence[Partition]) -> dict[Partition, LogRange]:
+        """Return where these partitions begin and end for everybody."""
+        return self._ends.ranges(partitions)
 
 
 class LagWatch(threading.Thread):
@@ -162,3 +172,16 @@ class LagWatch(threading.Thread):
         """Stop asking."""
         self._is_over.set()
         self.join(_ENDS_S)
+
+
+def _patiently(ask: Callable[[], dict[Partition, LogRange]]) -> dict[Partition, LogRange]:
+    """Ask again for a while: topics created a moment ago may have no leader yet."""
+    clock = SystemClock()
+    deadline_s = clock.monotonic_s() + _LEADERS_S_MAX
+    while True:
+        try:
+            return ask()
+        except TransientError as error:
+            if clock.monotonic_s() >= deadline_s:
+                raise BrokerError(f"no leader within {_LEADERS_S_MAX:.0f} s: {error}") from error
+        time.sleep(_WAIT_S)

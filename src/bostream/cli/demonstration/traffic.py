@@ -156,12 +156,11 @@ class Fulfilment(threading.Thread):
         """Read until told to end."""
         topic = public_topic("allocations", self._task.prefix)
         try:
-            topics = TopicReader(self._task.reader)
-            ranges = topics.ranges(topics.partitions([topic]))
+            partitions = TopicReader(self._task.reader).partitions([topic])
             reader = KafkaLogReader(self._task.reader)
             try:
-                for partition, log_range in ranges.items():
-                    reader.open(partition, log_range.end)
+                for partition in partitions:
+                    reader.open(partition, 0)
                 while not self._is_over.is_set():
                     for record in reader.read(_HEARD_MAX, _HEAR_WAIT_S):
                         event = self._reader.read(record.value)
@@ -224,9 +223,7 @@ class Maker:
             self._dataset_tally = dataset.Tally()
             baskets = dataset.baskets(table.rows, table.fuel, self._dataset_tally, lines_max=task.lines)
             first = next(baskets)
-            settings = dataset_settings(
-                start_us=first.at, speed_up=task.speed_up, seed=task.seed, run_id=task.run_id
-            )
+            settings = dataset_settings(start_us=first.at, speed_up=task.speed_up, seed=task.seed, run_id=task.run_id)
             return Traffic(msgspec.structs.replace(settings, scenario=task.scenario), itertools.chain([first], baskets))
         length_us = int((task.duration_s or 0) * task.speed_up * 1e6) or DAY_US
         # The model's day ends about now: its times never lie far ahead of the clock.

@@ -12,14 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bostream.cli.demonstration import words
-from bostream.cli.demonstration.board import Notice, SkuBacklog
+from bostream.cli.demonstration.board import Notice
 from bostream.cli.demonstration.latency import WINDOW_S
 from bostream.cli.demonstration.scene import Scene
 
 _WIDE: Final = 110
 _ROWS_TOP: Final = 5
 _ROWS_NOTICES: Final = 6
-_BAR_CELLS: Final = 12
+_BAR_CELLS: Final = 10
 _BEHIND_WORTH_TELLING_S: Final = 1.0
 
 _NOTICE_STYLES: Final = {
@@ -69,7 +69,7 @@ def plain_line(scene: Scene) -> str:
         f"waiting {words.count(backlog.units, 'unit')} in {words.count(backlog.lines, 'line')}",
     ]
     if scene.lag is not None:
-        parts.append(f"{scene.lag.inputs:,} records not taken in")
+        parts.append(f"{scene.lag.inputs + scene.lag.internal:,} to process")
     kills = sum(worker.kills for worker in scene.workers)
     if kills:
         parts.append(f"{words.count(kills, 'worker')} killed")
@@ -96,7 +96,7 @@ def _flow(scene: Scene) -> Panel:
     rows.add_row("allocations", f"{sum(observed.allocations.values()):,}", f"{rates.allocations:,.0f}/s")
     rows.add_row("notices", f"{sum(observed.notices.values()):,}", f"{rates.notices:,.0f}/s")
     rows.add_row("dead letters", f"{sum(observed.dead_letters.values()):,}", "")
-    rows.add_row("not taken in", "–" if scene.lag is None else f"{scene.lag.inputs:,}", "")
+    rows.add_row("to process", "–" if scene.lag is None else f"{scene.lag.inputs + scene.lag.internal:,}", "")
     return _box("flow", rows)
 
 
@@ -114,8 +114,8 @@ def _backlog(scene: Scene) -> Panel:
         rows.add_row("", "")
     else:
         rows.add_row("oldest", Text(f"order {backlog.oldest.order_id}"))
-        rows.add_row("", f"for {words.age(scene.traffic.model_us - backlog.oldest.accepted_at)} of its time")
-    rows.add_row("its time", words.moment(scene.traffic.model_us) if scene.traffic.model_us else "–")
+        rows.add_row("", f"{words.age(scene.traffic.model_us - backlog.oldest.accepted_at)} by its clock")
+    rows.add_row("its clock", words.moment(scene.traffic.model_us) if scene.traffic.model_us else "–")
     return _box("backlog", rows)
 
 
@@ -140,18 +140,16 @@ def _top(scene: Scene) -> Panel:
     top = scene.observed.backlog.top[:_ROWS_TOP]
     rows = Table.grid(padding=(0, 1), expand=True)
     rows.add_column(no_wrap=True, overflow="ellipsis", max_width=12)
-    rows.add_column(no_wrap=True, width=_BAR_CELLS)
-    rows.add_column(no_wrap=True, justify="right", ratio=1)
+    rows.add_column(no_wrap=True, ratio=1)
+    rows.add_column(no_wrap=True, justify="right", min_width=5)
+    rows.add_column(no_wrap=True, justify="right", min_width=5)
+    rows.add_row("", "", Text("units", style="dim"), Text("lines", style="dim"))
     for sku in top:
         cells = max(1, round(sku.units / top[0].units * _BAR_CELLS))
-        rows.add_row(Text(sku.sku), Text("█" * cells, style="yellow"), _units(sku))
+        rows.add_row(Text(sku.sku), Text("█" * cells, style="yellow"), f"{sku.units:,}", f"{sku.lines:,}")
     for _ in range(_ROWS_TOP - len(top)):
-        rows.add_row("", "", "")
+        rows.add_row("", "", "", "")
     return _box("top SKUs by backlog", rows)
-
-
-def _units(sku: SkuBacklog) -> str:
-    return f"{sku.units:,} u, {sku.lines:,} l"
 
 
 def _notices(scene: Scene) -> Panel:

@@ -27,7 +27,7 @@ from bostream.domain.sku.outcomes import (
     UnitsUnpicked,
 )
 from bostream.domain.sku.rank import counted, rank_text
-from bostream.domain.sku.state import Line, ParkedScan
+from bostream.domain.sku.state import Entry, Line, ParkedScan, entry_before
 
 
 def decide_scan(page: Page, scan: StockScanned, log_time: int) -> list[Outcome]:
@@ -78,8 +78,8 @@ def _scan_of_line(page: Page, scan: StockScanned) -> list[Outcome]:
     order_id, line_id = scan.order_id or "", scan.line_id or ""
     line = page.line(order_id, line_id)
     if line is not None:
-        return decide_line_scan(page, line, scan.type, scan.location, scan.quantity)
-    parked = ScanParked(order_id, line_id, scan.location, scan.quantity, scan.type)
+        return decide_line_scan(page, line, scan.type, scan.location, scan.quantity, scan.cause.occurred_at)
+    parked = ScanParked(order_id, line_id, scan.location, scan.quantity, scan.type, scan.cause.occurred_at)
     if scan.type in _LEAVING:
         return [StockMoved(scan.location, -scan.quantity), parked]
     return [parked]
@@ -87,7 +87,8 @@ def _scan_of_line(page: Page, scan: StockScanned) -> list[Outcome]:
 
 def decide_parked_scan(page: Page, line: Line, parked: ParkedScan) -> list[Outcome]:
     """Set a parked scan against its line, now that it is known; the stock has moved already (R15)."""
-    return decide_line_scan(page, line, ScanType(parked.type), parked.location, parked.quantity, has_stock_moved=True)
+    kind, at = ScanType(parked.type), parked.occurred_at
+    return decide_line_scan(page, line, kind, parked.location, parked.quantity, at, has_stock_moved=True)
 
 
 _LEAVING = frozenset((ScanType.SHIPPED, ScanType.SHORTED))
@@ -95,7 +96,14 @@ _LEAVING = frozenset((ScanType.SHIPPED, ScanType.SHORTED))
 
 
 def decide_line_scan(
-    page: Page, line: Line, kind: ScanType, location: str, quantity: int, *, has_stock_moved: bool = False
+    page: Page,
+    line: Line,
+    kind: ScanType,
+    location: str,
+    quantity: int,
+    occurred_at: int,
+    *,
+    has_stock_moved: bool = False,
 ) -> list[Outcome]:
     """Return what a PICKED, UNPICKED, SHIPPED or SHORTED scan does to a known line and to stock.
 
@@ -107,42 +115,43 @@ def decide_line_scan(
             moved.append(StockMoved(location, -quantity))
         return [*moved, _discrepancy(line, location, f"was {kind.lower()} ({counted(quantity)}) after it was closed,")]
     if kind is ScanType.PICKED:
-        return _picked(page, line, location, quantity)
+        return _picked(page, line, location, quantity, occurred_at)
     if kind is ScanType.UNPICKED:
         return _unpicked(line, location, quantity)
     if kind is ScanType.SHIPPED:
-        *taken, shipped = _shipped(page, line, location, quantity)
         if has_stock_moved:
-            # Shipping takes the units off the shelf, where they are missing already.
-            moved.append(StockMoved(location, quantity))
-        return [*taken, *moved, shipped]
+            # Shipping takes the units off the shelf, where they are missing already: first they are put back.
+            moved.append(StockMoved(location, quantity, is_put_back=True))
+        return moved + _shipped(page, line, location, quantity, occurred_at)
     if not has_stock_moved:
         moved.append(StockMoved(location, -quantity))
     return moved + _shorted(line, location, quantity)
 
 
-def _picked(page: Page, line: Line, location: str, quantity: int) -> list[Outcome]:
+def _picked(page: Page, line: Line, location: str, quantity: int, occurred_at: int) -> list[Outcome]:
     """Units are off the shelf: the line's own, and what it lacks (R14)."""
     place = line.place(location)
     lack = quantity - (place.unpicked if place else 0)
-    taken = take_over(page, line, location, lack, "picked") if lack > 0 else []
+    taken = take_over(page, line, location, lack, "picked", occurred_at) if lack > 0 else []
     return [*taken, UnitsPicked(line.order_id, line.line_id, location, quantity)]
 
 
-def _shipped(page: Page, line: Line, location: str, quantity: int) -> list[Outcome]:
+def _shipped(page: Page, line: Line, location: str, quantity: int, occurred_at: int) -> list[Outcome]:
     """Units left: picked ones first, then the line's other units there, and what it lacks (R14)."""
     place = line.place(location)
     lack = quantity - (place.allocated if place else 0)
-    taken = take_over(page, line, location, lack, "shipped") if lack > 0 else []
+    taken = take_over(page, line, location, lack, "shipped", occurred_at) if lack > 0 else []
     picked = min(quantity, place.picked if place else 0)
     return [*taken, UnitsShipped(line.order_id, line.line_id, location, quantity, picked)]
 
 
-def take_over(page: Page, line: Line, location: str, lack: int, verb: str) -> list[Outcome]:
+def take_over(page: Page, line: Line, location: str, lack: int, verb: str, occurred_at: int) -> list[Outcome]:
     """Give a line units that it took out of turn: the WMS is right (R14).
 
     They count against what the line waits for, then against what it holds elsewhere, then raise what it ordered. The
     stock may fall short by this; the shortage phase then takes units from the worst-ranked lines or records a deficit.
+    Units that raise what was ordered are an entry of their own, ranked by when they were scanned, so that nobody gains
+    seniority by a scan (R5).
     """
     outcomes: list[Outcome] = []
     waiting = line.waiting
@@ -151,11 +160,13 @@ def take_over(page: Page, line: Line, location: str, lack: int, verb: str) -> li
     if moved:
         outcomes += leave(page, line, moved, Reason.SCANNED, kept=location)
     beyond = lack - waiting - moved
+    entries = line.entries
     if beyond > 0:
-        # They join the worst entry: nobody gains seniority by a scan (R5).
-        outcomes.append(DemandAdded(line.order_id, line.line_id, beyond, line.entries[-1].seniority))
+        added = Entry(max(occurred_at, line.terms.accepted_at), beyond)
+        entries = sorted([*entries, added], key=lambda entry: entry.seniority)
+        outcomes.append(DemandAdded(line.order_id, line.line_id, beyond, added.seniority))
         outcomes.append(_discrepancy(line, location, f"was {verb} for {counted(beyond)} more than it asked for,"))
-    entry, _ = line.entry_before(line.shipped + line.allocated - moved + 1)
+    entry, _ = entry_before(entries, line.shipped + line.allocated - moved + 1)
     rank = rank_text(line, entry.seniority)
     outcomes.append(UnitsAllocated(line.order_id, line.line_id, location, lack, Reason.SCANNED, rank, 0))
     return outcomes

@@ -60,7 +60,10 @@ def evolve(page: Page, outcome: Outcome, log_time: int) -> None:
     match outcome:
         case StockMoved():
             head = page.head
-            _move_stock(page, head, outcome.location, on_hand=outcome.on_hand, quarantined=outcome.quarantined)
+            on_hand, quarantined, is_paying = outcome.on_hand, outcome.quarantined, not outcome.is_put_back
+            _move_stock(
+                page, head, outcome.location, on_hand=on_hand, quarantined=quarantined, is_paying=is_paying
+            )
             page.book.heads.put(page.prefix, head)
         case EventRemembered():
             _remember(page, outcome, log_time)
@@ -103,8 +106,9 @@ def _move_stock(
     allocated: int = 0,
     picked: int = 0,
     quarantined: int = 0,
+    is_paying: bool = True,
 ) -> None:
-    """Add to a location's stock; the caller puts the head."""
+    """Add to a location's stock, where a deficit is paid unless not ``is_paying``; the caller puts the head."""
     key = page.stock_key(location)
     stock = page.stock(location)
     stock.on_hand += on_hand
@@ -116,7 +120,7 @@ def _move_stock(
         head.free[location] = free
     else:
         head.free.pop(location, None)
-    if free >= 0:
+    if free >= 0 and is_paying:
         stock.is_shortage_told = False
     page.book.stock.put(key, stock)
 
@@ -323,7 +327,8 @@ def _park(page: Page, outcome: ScanParked, log_time: int) -> None:
         head = page.head
         head.parked_lines += 1
         page.book.heads.put(page.prefix, head)
-    parked.scans.append(ParkedScan(outcome.location, outcome.quantity, outcome.type, log_time))
+    scan = ParkedScan(outcome.location, outcome.quantity, outcome.type, log_time, outcome.occurred_at)
+    parked.scans.append(scan)
     page.book.parked.put(key, parked)
     due = log_time + page.book.rules.duplicate_horizon
     arm(page.book, due, SCANS_PARKED, page.sku, outcome.order_id, outcome.line_id)

@@ -48,11 +48,16 @@ class DiscrepancyKind(StrEnum):
 
 
 class StockMoved(msgspec.Struct, frozen=True):
-    """Sellable and quarantined units at a location changed by these amounts (either may be 0 or negative)."""
+    """Sellable and quarantined units at a location changed by these amounts (either may be 0 or negative).
+
+    ``is_put_back``: the units left before their line was known (R15) and are on hand only to leave as the line's; no
+    deficit is paid by them.
+    """
 
     location: str
     on_hand: int
     quarantined: int = 0
+    is_put_back: bool = False
 
 
 # --- demand
@@ -210,7 +215,7 @@ class EventRemembered(msgspec.Struct, frozen=True):
 class ScanParked(msgspec.Struct, frozen=True):
     """A scan that names an unknown line moved stock and waits to be set against the line (R15).
 
-    ``type`` is PICKED, UNPICKED, SHIPPED or SHORTED.
+    ``type`` is PICKED, UNPICKED, SHIPPED or SHORTED; ``occurred_at`` is what its sender says (µs, UTC).
     """
 
     order_id: str
@@ -218,6 +223,7 @@ class ScanParked(msgspec.Struct, frozen=True):
     location: str
     quantity: int
     type: str
+    occurred_at: int = 0
 
 
 class ScansUnparked(msgspec.Struct, frozen=True):

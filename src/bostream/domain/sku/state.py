@@ -155,13 +155,7 @@ class Line(msgspec.Struct, array_like=True):
 
         Beyond the axis it is the last entry; the line must have one.
         """
-        start = 0
-        for entry in self.entries:
-            if start + entry.demand >= end:
-                return entry, start
-            start += entry.demand
-        last = self.entries[-1]
-        return last, start - last.demand
+        return entry_before(self.entries, end)
 
     def waiting_entries(self) -> Iterator[tuple[Entry, int]]:
         """Yield the entries that wait, worst first, with the units that each waits for."""
@@ -172,6 +166,17 @@ class Line(msgspec.Struct, array_like=True):
             units = min(rest, entry.demand)
             yield entry, units
             rest -= units
+
+
+def entry_before(entries: list[Entry], end: int) -> tuple[Entry, int]:
+    """Return what :meth:`Line.entry_before` says, for any entries that lie on one axis, best first."""
+    start = 0
+    for entry in entries:
+        if start + entry.demand >= end:
+            return entry, start
+        start += entry.demand
+    last = entries[-1]
+    return last, start - last.demand
 
 
 class QueueEntry(msgspec.Struct, array_like=True):
@@ -229,12 +234,13 @@ class InboundEta(msgspec.Struct, array_like=True):
 
 
 class ParkedScan(msgspec.Struct, array_like=True):
-    """A scan that named an unknown line (R15); ``parked_at`` in log time."""
+    """A scan that named an unknown line (R15); ``parked_at`` in log time, ``occurred_at`` as its sender says."""
 
     location: str
     quantity: int
     type: str
     parked_at: int
+    occurred_at: int = 0
 
 
 class ParkedScans(msgspec.Struct, array_like=True):
