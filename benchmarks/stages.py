@@ -200,7 +200,9 @@ def profile(run: Callable[[], Measured]) -> None:
     records, _ = profiler.runcall(run)
     stats = pstats.Stats(profiler)
     sys.stdout.write(f"{records:,} records\n")
-    stats.sort_stats("tottime").print_stats(45)
+    stats.sort_stats("tottime").print_stats(40)
+    stats.print_callers("keys.py.*pack|overlay_table.py.*scan")
+    stats.sort_stats("cumulative").print_stats(60)
 
 
 if __name__ == "__main__":

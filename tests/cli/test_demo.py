@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import psutil
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -22,7 +23,7 @@ from bostream.settings import Settings
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
-SCENARIOS = ("launch", "late-asn", "recount")
+RATE = ("--rate", "200")
 
 
 def started(*flags: str) -> subprocess.Popen[str]:
@@ -49,7 +50,7 @@ def check(found: dict[str, Any]) -> None:
     assert 0 == found["records"]["unprocessed"]
     # Not one record is lost or read twice on the way: what was sent, what was seen, what was audited.
     compared = found["audit"]["compared"]
-    assert found["records"]["total"] == sum(found["records"]["by_topic"].values()) > 100
+    assert found["records"]["total"] == sum(found["records"]["by_topic"].values()) > 40
     assert found["allocations"]["total"] == compared["allocations"] > 0
     assert found["allocations"]["units_allocated"] >= found["allocations"]["by_type"]["ALLOCATED"]
     assert found["records"]["bad"] == found["dead_letters"]["total"]
@@ -61,8 +62,7 @@ def check(found: dict[str, Any]) -> None:
 
 
 def test_the_embedded_demo_ends_with_a_clean_audit_and_leaves_nothing_behind() -> None:
-    demo = started("--duration", "6", "--rate", "60")
-    found = ended(demo)
+    found = ended(started("--duration", "5", *RATE))
 
     check(found)
     assert found["kafka"]["is_embedded"]
@@ -71,26 +71,28 @@ def test_the_embedded_demo_ends_with_a_clean_audit_and_leaves_nothing_behind() -
     assert [] == processes_with(found["kafka"]["bootstrap_servers"])
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_each_story_ends_with_a_clean_audit(kafka: Broker, scenario: str) -> None:
-    flags = ("--scenario", scenario, "--duration", "5", "--rate", "60")
-    found = ended(started(*flags, "--bootstrap-servers", kafka.bootstrap_servers))
+@pytest.mark.kill
+@pytest.mark.parametrize(
+    ("scenario", "flags"),
+    [
+        ("launch", ("--workers", "1")),
+        ("late-asn", ("--workers", "1")),
+        ("recount", ("--duration", "7", "--kill-worker-every", "3")),
+    ],
+)
+def test_each_story_ends_with_a_clean_audit_also_when_workers_are_killed(
+    kafka: Broker, scenario: str, flags: tuple[str, ...]
+) -> None:
+    where = ("--bootstrap-servers", kafka.bootstrap_servers)
+    found = ended(started("--duration", "4", *RATE, "--scenario", scenario, *where, *flags))
 
     check(found)
     assert scenario == found["scenario"]
-
-
-@pytest.mark.kill
-def test_workers_killed_on_the_way_make_no_difference(kafka: Broker) -> None:
-    flags = ("--duration", "8", "--rate", "60", "--kill-worker-every", "3")
-    found = ended(started(*flags, "--bootstrap-servers", kafka.bootstrap_servers))
-
-    check(found)
-    assert found["workers"]["killed"] >= 1
+    assert ("--kill-worker-every" in flags) == (found["workers"]["killed"] > 0)
 
 
 def test_ctrl_c_ends_it_early_with_the_audit_of_what_was_processed(kafka: Broker) -> None:
-    demo = started("--duration", "0", "--rate", "60", "--bootstrap-servers", kafka.bootstrap_servers)
+    demo = started("--duration", "0", *RATE, "--workers", "1", "--bootstrap-servers", kafka.bootstrap_servers)
     assert demo.stderr is not None
     for line in demo.stderr:
         if " records " in line and " 0 records" not in line:
@@ -110,7 +112,7 @@ def test_a_forged_allocation_is_found_and_decides_the_exit_code(kafka: Broker) -
 
 
 def run_in_process(kafka: Broker, before_audit: Any) -> Report:
-    wishes = Wishes(bootstrap_servers=kafka.bootstrap_servers, duration_s=3, rate=60, workers=1, partitions=2)
+    wishes = Wishes(bootstrap_servers=kafka.bootstrap_servers, duration_s=3, rate=200, workers=1, partitions=2)
     return Demonstration(plan_of(wishes), PlainScreen(), before_audit=before_audit).run()
 
 
@@ -125,10 +127,10 @@ def repeat_an_allocation(settings: Settings) -> None:
     assert message is not None
     assert message.error() is None
     producer = Producer({"bootstrap.servers": servers})
-    producer.produce(topic, message.value(), message.key(), message.partition(), headers=message.headers())
+    producer.produce(topic, message.value(), message.key(), message.partition() or 0, headers=message.headers())
     assert 0 == producer.flush(30)
 
 
 def processes_with(words: str) -> Sequence[str]:
-    answer = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-    return [line for line in answer.stdout.splitlines() if words in line]
+    lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if words in line]

@@ -5,8 +5,8 @@ What must stay true: everything that happens follows from the seed alone, so a f
 
 from random import Random
 
+from bostream.engine.collecting import Limits
 from bostream.engine.ports import Partition
-from bostream.engine.transaction import Limits
 from bostream.errors import BrokerError, FencedError, InDoubtError, TransientError
 from bostream.testing.cluster import Call, FakeCluster, Fault, SimulatedCrash
 from tests.engine.world import CHANGELOG, INPUTS, World

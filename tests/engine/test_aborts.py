@@ -4,8 +4,8 @@ from itertools import pairwise
 
 import pytest
 
+from bostream.engine.collecting import Limits
 from bostream.engine.ports import Partition
-from bostream.engine.transaction import Limits
 from bostream.errors import (
     BrokerError,
     ConfigurationError,

@@ -1,7 +1,7 @@
 """What flows when nothing fails: order of intake, back-pressure, bounds of batches, ticks and timers."""
 
+from bostream.engine.collecting import Limits
 from bostream.engine.ports import Output, Partition
-from bostream.engine.transaction import Limits
 from bostream.errors import TransientError
 from bostream.testing.cluster import Call, Fault
 from tests.engine.world import INPUTS, LOG, OUT, SECOND, World

@@ -15,12 +15,13 @@ from bostream.domain.keys import pack
 from bostream.domain.state import TIMERS, State, TableSpec, Timer
 from bostream.engine import chain
 from bostream.engine.assignment import Assignment
+from bostream.engine.collecting import Limits
 from bostream.engine.pending import Pending
 from bostream.engine.ports import Emit, Origin, Output, Partition, Record
 from bostream.engine.restore import Restored, Restorer
 from bostream.engine.task import LogSpec, Task
 from bostream.engine.timers import timer_key
-from bostream.engine.transaction import Limits, TransactionLoop
+from bostream.engine.transaction import TransactionLoop
 from bostream.errors import BadRecordError, InvariantError
 from bostream.testing.cluster import FakeCluster, SimulatedCrash
 from bostream.testing.store import MemoryStore, MemoryStoreFactory

@@ -26,11 +26,12 @@ from bostream.contract.topics import TopicSpec, changelog, differences, document
 from bostream.domain.documents.desk import DeskRules
 from bostream.domain.sku.book import Rules
 from bostream.engine.assignment import Assignment
+from bostream.engine.collecting import Limits
 from bostream.engine.pending import Pending
 from bostream.engine.ports import Output, Record
 from bostream.engine.restore import Restored, Restorer
 from bostream.engine.task import LogSpec, Task
-from bostream.engine.transaction import Limits, TransactionLoop
+from bostream.engine.transaction import TransactionLoop
 from bostream.errors import ConfigurationError
 from bostream.settings import Settings
 from bostream.stages.documents import documents_stage

@@ -6,7 +6,7 @@ taken for markup.
 
 from typing import Final
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,8 @@ from bostream.cli.demonstration.scene import Scene
 _WIDE: Final = 110
 _ROWS_TOP: Final = 5
 _ROWS_NOTICES: Final = 6
+_ROWS_ABOVE_NOTICES: Final = 20
+"""Of the narrow layout: the head, two rows of boxes, the frame of the notices, and the cursor's own line."""
 _BAR_CELLS: Final = 10
 _BEHIND_WORTH_TELLING_S: Final = 1.0
 
@@ -42,20 +44,21 @@ class LiveTable:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lay it out."""
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay it out; on a low terminal there are fewer notices."""
         scene = self._scene
-        boxes = [_flow(scene), _backlog(scene), _latency(scene)]
-        lower: list[RenderableType] = [_top(scene), _notices(scene)]
+        foot = _foot(scene)
+        boxes = [_flow(scene), _backlog(scene), _latency(scene), _top(scene)]
         yield _head(scene)
         if options.max_width >= _WIDE:
-            yield _side_by_side(boxes, [5, 6, 5])
-            yield _side_by_side(lower, [3, 5])
+            yield _side_by_side(boxes[:3], [5, 6, 5])
+            yield _side_by_side([boxes[3], _notices(scene, _ROWS_NOTICES)], [3, 5])
         else:
+            left = console.size.height - _ROWS_ABOVE_NOTICES - len(foot)
             yield _side_by_side(boxes[:2], [1, 1])
-            yield _side_by_side([boxes[2], lower[0]], [1, 1])
-            yield lower[1]
-        yield _foot(scene)
+            yield _side_by_side(boxes[2:], [1, 1])
+            yield _notices(scene, max(1, min(_ROWS_NOTICES, left)))
+        yield from foot
 
 
 def plain_line(scene: Scene) -> str:
@@ -152,14 +155,14 @@ def _top(scene: Scene) -> Panel:
     return _box("top SKUs by backlog", rows)
 
 
-def _notices(scene: Scene) -> Panel:
+def _notices(scene: Scene, rows_max: int) -> Panel:
     rows = Table.grid(padding=(0, 1), expand=True)
     rows.add_column(no_wrap=True)
     rows.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    last: list[Notice] = list(scene.observed.last_notices[:_ROWS_NOTICES])
+    last: list[Notice] = list(scene.observed.last_notices[:rows_max])
     for notice in last:
         rows.add_row(Text(_short(notice), style=_NOTICE_STYLES.get(notice.type, "")), Text(notice.message))
-    for _ in range(_ROWS_NOTICES - len(last)):
+    for _ in range(rows_max - len(last)):
         rows.add_row("", "")
     return _box("last notices", rows)
 
@@ -168,14 +171,14 @@ def _short(notice: Notice) -> str:
     return notice.type.replace("_", " ").lower()
 
 
-def _foot(scene: Scene) -> RenderableType:
-    lines: list[RenderableType] = []
+def _foot(scene: Scene) -> list[Text]:
+    lines: list[Text] = []
     if scene.traffic.behind_s >= _BEHIND_WORTH_TELLING_S:
         text = f" the workers do not keep up with this rate: the traffic is {scene.traffic.behind_s:.0f} s late"
         lines.append(Text(text, style="yellow"))
     if scene.traffic.provenance:
         lines.append(Text(f" {scene.traffic.provenance[0]}", style="dim", no_wrap=True, overflow="ellipsis"))
-    return Group(*lines)
+    return lines
 
 
 def _numbers() -> Table:
