@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from bostream.cli.decoding import Seen, decoder_of, json_of
-from bostream.cli.matching import speaks_of
-from bostream.cli.readable import moment, readable
-from bostream.cli.topic_names import named_topic
+from bostream.cli.tailing.decoding import Seen, decoder_of, json_of
+from bostream.cli.tailing.matching import speaks_of
+from bostream.cli.tailing.readable import moment, readable
+from bostream.cli.tailing.topic_names import named_topic
 from bostream.contract.deadletter import dead_letter
 from bostream.domain.cause import Cause
 from bostream.domain.documents.events import LineReported

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bostream.cli.explain_allocation import explain_allocation
+from bostream.cli.tailing.explain_allocation import explain_allocation
 from bostream.contract.records import AllocationEvent, AllocationType
 from tests.contract.examples import allocation
 

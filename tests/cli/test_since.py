@@ -2,7 +2,7 @@
 
 import pytest
 
-from bostream.cli.since import parse_since
+from bostream.cli.tailing.since import parse_since
 
 NOON = 1_764_072_000_000_000
 SECOND = 1_000_000

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bostream.cli.topic_names import known_topics, named_topic
+from bostream.cli.tailing.topic_names import known_topics, named_topic
 from bostream.contract.topics import TopicRole, topics
 
 

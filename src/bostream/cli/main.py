@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-_NOUNS = ("audit", "config", "demo", "produce", "tail", "topics", "worker")
+_NOUNS = ("demo", "topics", "worker", "produce", "tail", "audit", "config")
 
 
 def run() -> None:

@@ -32,8 +32,8 @@ from bostream.cli.input_lines import (
 )
 from bostream.cli.main import app as cli
 from bostream.cli.options import App, Bootstrap, Config, Set, settings_of
-from bostream.cli.readable import escaped
-from bostream.cli.topic_names import ALIASES
+from bostream.cli.tailing.readable import escaped
+from bostream.cli.tailing.topic_names import ALIASES
 from bostream.cli.wiring import connection
 from bostream.contract import limits
 from bostream.contract.codec import RecordWriter, json_writer, single_object_writer

@@ -16,14 +16,14 @@ import typer
 
 from bostream.adapters.clock import SystemClock
 from bostream.adapters.kafka_reading import TopicReader
-from bostream.cli.decoding import Seen, decoder_of, json_of
 from bostream.cli.exits import exit_on_error
 from bostream.cli.main import app as cli
-from bostream.cli.matching import speaks_of
 from bostream.cli.options import App, Bootstrap, Config, Set, settings_of
-from bostream.cli.readable import UNDECODABLE_WORD, readable
-from bostream.cli.since import BEGINNING, parse_since
-from bostream.cli.topic_names import NamedTopic, named_topic
+from bostream.cli.tailing.decoding import Seen, decoder_of, json_of
+from bostream.cli.tailing.matching import speaks_of
+from bostream.cli.tailing.readable import UNDECODABLE_WORD, readable
+from bostream.cli.tailing.since import BEGINNING, parse_since
+from bostream.cli.tailing.topic_names import NamedTopic, named_topic
 from bostream.cli.wiring import reader_settings
 from bostream.contract.schemas import load_schemas
 from bostream.contract.topics import TopicRole

@@ -5,11 +5,10 @@ What must stay true: a setting is read here and nowhere below; the engine and th
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bostream.adapters.clock import SystemClock
 from bostream.adapters.failpoints import parse_failpoint
-from bostream.adapters.faust_host import FaustHost
 from bostream.adapters.kafka import (
     KafkaGroupConsumer,
     KafkaLogEnds,
@@ -37,6 +36,9 @@ from bostream.settings import Settings
 from bostream.stages.documents import documents_stage
 from bostream.stages.intake import make_intake
 from bostream.stages.skus import skus_stage
+
+if TYPE_CHECKING:
+    from bostream.adapters.faust_host import FaustHost
 
 _HOUR_US = 3_600_000_000
 _MS_US = 1_000
@@ -203,13 +205,15 @@ def loop_limits(settings: Settings) -> Limits:
 # --- a worker
 
 
-def make_worker(settings: Settings) -> FaustHost:
+def make_worker(settings: Settings) -> "FaustHost":
     """Return a worker, ready to run.
 
     Raises:
         ConfigurationError: a topic is missing or not as it must be.
         BrokerError: no broker answers.
     """
+    from bostream.adapters.faust_host import FaustHost  # noqa: PLC0415 - a second of imports that only a worker needs
+
     clock = SystemClock()
     schemas = load_schemas()
     failpoint = parse_failpoint(settings.engine.failpoint)

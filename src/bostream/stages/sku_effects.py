@@ -125,10 +125,6 @@ class SkuEffects:
         """Publish this line at the end, changed or not."""
         self._lines.setdefault((order_id, line_id), False)
 
-    def touch(self, location: str) -> None:
-        """Publish the stock position of this location when the batch ends."""
-        self._locations.add(location)
-
     def add(self, outcome: Outcome) -> None:
         """Take in an outcome that was evolved a moment ago."""
         match outcome:
@@ -150,8 +146,12 @@ class SkuEffects:
             case LineMoved():
                 self._let_go.add((outcome.order_id, outcome.line_id))
                 self._lines[outcome.order_id, outcome.line_id] = True
-            case StockMoved() | InboundStated():
+            case StockMoved():
                 self._locations.add(outcome.location)
+            case InboundStated():
+                self._locations.add(outcome.location)
+                if outcome.location_before is not None:
+                    self._locations.add(outcome.location_before)
             case InboundReceived():
                 inbound = self._page.inbound(outcome.asn_id, outcome.asn_line_id)
                 if inbound is not None and inbound.is_announced:

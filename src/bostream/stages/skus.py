@@ -5,7 +5,6 @@ positions changed, and publishes each of them once, as it stands at the end.
 """
 
 from collections.abc import Mapping
-from typing import assert_never
 
 import msgspec
 
@@ -15,15 +14,7 @@ from bostream.contract.records import StockPosition
 from bostream.domain.cause import Cause
 from bostream.domain.keys import pack, unpack
 from bostream.domain.sku.book import Book, Page, Rules
-from bostream.domain.sku.events import (
-    DemandChanged,
-    InboundChanged,
-    LineRefreshed,
-    SkuEvent,
-    SkuRecord,
-    StockScanned,
-    Ticked,
-)
+from bostream.domain.sku.events import LineRefreshed, SkuRecord, Ticked
 from bostream.domain.sku.handle import fire, handle
 from bostream.domain.state import State, Timer
 from bostream.engine.ports import Emit, Origin, Record, StageFactory
@@ -70,7 +61,8 @@ class SkusStage:
         if isinstance(event, Ticked):
             return
         effects = self._begin(event.sku, event.cause, origin, emit)
-        self._note_beforehand(event, effects)
+        if isinstance(event, LineRefreshed):
+            effects.refresh(event.order_id, event.line_id)
         for outcome in handle(self._book, event, origin.log_time):
             effects.add(outcome)
         effects.close()
@@ -108,21 +100,6 @@ class SkusStage:
         return SkuEffects(
             page, cause, origin, emit, outputs=self._outputs, logs=self._logs, locations=touched.locations
         )
-
-    def _note_beforehand(self, event: SkuEvent, effects: SkuEffects) -> None:
-        """Note what no outcome of the event will tell."""
-        match event:
-            case InboundChanged():
-                # The ASN may have been bound for another location so far.
-                for inbound in self._book.page(event.sku).inbound_of(event.asn_id):
-                    if inbound.is_announced:
-                        effects.touch(inbound.location)
-            case LineRefreshed():
-                effects.refresh(event.order_id, event.line_id)
-            case DemandChanged() | StockScanned():
-                pass
-            case _:
-                assert_never(event)
 
 
 def _waiting(page: Page) -> Waiting:

@@ -5,6 +5,7 @@ What must stay true: nothing here writes. The publisher reads the after-state of
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 
 import msgspec
@@ -33,6 +34,11 @@ from bostream.domain.sku.state import (
 )
 from bostream.domain.state import TIMERS, State
 from bostream.errors import InvariantError
+
+PAGES_MAX = 4_096
+"""Pages kept, so that the keys of busy SKUs need not be packed again for each event."""
+LOCATIONS_PACKED_MAX = 256
+"""Keys of locations kept on each page."""
 
 _HOUR = 3_600_000_000
 _DAY = 24 * _HOUR
@@ -113,6 +119,7 @@ class Book:
         "inbound_etas",
         "lanes",
         "lines",
+        "pages",
         "parked",
         "queue",
         "rules",
@@ -134,10 +141,16 @@ class Book:
         self.parked = state.table(PARKED)
         self.seen = state.table(SEEN)
         self.timers = state.table(TIMERS)
+        self.pages: dict[str, Page] = {}
 
     def page(self, sku: str) -> "Page":
         """Return one SKU's part of the book."""
-        return Page(self, sku)
+        page = self.pages.get(sku)
+        if page is None:
+            if len(self.pages) >= PAGES_MAX:
+                self.pages.clear()
+            page = self.pages[sku] = Page(self, sku)
+        return page
 
     def view(self, sku: str, order_id: str, line_id: str) -> LineView | None:
         """Return how a line stands; None when it is unknown or was forgotten."""
@@ -163,19 +176,18 @@ class Book:
 
 
 class Page:
-    """One SKU's part of the book. Cheap to make; make one for each event."""
+    """One SKU's part of the book. It remembers packed keys and nothing else, so it may be kept as long as one likes."""
 
-    __slots__ = ("_line_ids", "_line_tail", "_location", "_location_key", "book", "prefix", "sku")
+    __slots__ = ("_line_id", "_line_tail", "_order_id", "_stock_keys", "book", "prefix", "sku")
 
     def __init__(self, book: Book, sku: str) -> None:
         self.book = book
         self.sku = sku
         self.prefix = pack(sku)
-        # An event mostly speaks of one line and one location: their keys are packed once.
-        self._line_ids: tuple[str, str] | None = None
-        self._line_tail = b""
-        self._location: str | None = None
-        self._location_key = b""
+        # An event mostly speaks of one line: its key is packed once.
+        self._order_id = self._line_id = ""
+        self._line_tail = pack("", "")
+        self._stock_keys: dict[str, bytes] = {}
 
     @property
     def head(self) -> Head:
@@ -195,30 +207,23 @@ class Page:
 
     def tail(self, order_id: str, line_id: str) -> bytes:
         """Return order id and line id, packed: the end of a line's key and of its rank keys."""
-        ids = (order_id, line_id)
-        if ids != self._line_ids:
-            self._line_ids = ids
+        if order_id != self._order_id or line_id != self._line_id:
+            self._order_id, self._line_id = order_id, line_id
             self._line_tail = pack(order_id, line_id)
         return self._line_tail
 
     def stock_key(self, location: str) -> bytes:
         """Return the key of a location's stock row, which its holder rows begin with too."""
-        if location != self._location:
-            self._location = location
-            self._location_key = self.prefix + pack(location)
-        return self._location_key
+        key = self._stock_keys.get(location)
+        if key is None:
+            if len(self._stock_keys) >= LOCATIONS_PACKED_MAX:
+                self._stock_keys.clear()
+            key = self._stock_keys[location] = self.prefix + pack(location)
+        return key
 
     def stock(self, location: str) -> Stock:
         """Return the stock at a location; a new row when there is none."""
         return self.book.stock.get(self.stock_key(location)) or Stock()
-
-    def free_stock(self) -> dict[str, int]:
-        """Return a copy of the free units by location, where there are any."""
-        return {location: units for location, units in self.head.free.items() if units > 0}
-
-    def short_locations(self) -> list[str]:
-        """Return where more is allocated than on hand, in location order."""
-        return sorted(location for location, units in self.head.free.items() if units < 0)
 
     def lane_prefix(self, scope: str, need: int) -> bytes:
         """Return what the queue keys of a lane begin with."""
@@ -265,9 +270,9 @@ class Page:
         horizon = self.book.rules.duplicate_horizon
         generation = log_time // horizon
         tail = self.prefix + pack(source, event_id)
-        seen = self.book.seen.get(pack(generation) + tail)
+        seen = self.book.seen.get(generation_prefix(generation) + tail)
         if seen is None:
-            seen = self.book.seen.get(pack(generation - 1) + tail)
+            seen = self.book.seen.get(generation_prefix(generation - 1) + tail)
         return seen is not None and log_time - seen <= horizon
 
     def position(self, location: str) -> Position:
@@ -289,6 +294,12 @@ class Page:
             inbound=stock.inbound,
             next_eta=next_eta,
         )
+
+
+@lru_cache(maxsize=16)
+def generation_prefix(generation: int) -> bytes:
+    """Return what the keys of the scans remembered in a generation begin with; most scans ask for the same two."""
+    return pack(generation)
 
 
 def need_of(lane_key: bytes) -> int:

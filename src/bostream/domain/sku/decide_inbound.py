@@ -25,8 +25,10 @@ def decide_inbound(page: Page, event: InboundChanged) -> list[Outcome]:
         line, inbound = stated[line_id], known.get(line_id)
         if inbound is not None and _reads_so(inbound, event, line):
             continue
-        outcomes.append(InboundStated(event.asn_id, event.location, event.eta, line, event.closed))
-        received = 0 if inbound is None else inbound.received
+        received, before = 0, None
+        if inbound is not None:
+            received, before = inbound.received, inbound.location if inbound.is_announced else None
+        outcomes.append(InboundStated(event.asn_id, event.location, event.eta, line, event.closed, before))
         if event.closed and received != line.quantity:
             outcomes.append(_difference(page, event, line, received))
     return outcomes

@@ -7,7 +7,7 @@ holders and the head says what the lines say; what was changed is put again.
 from typing import assert_never
 
 from bostream.domain.keys import pack
-from bostream.domain.sku.book import Page
+from bostream.domain.sku.book import Page, generation_prefix
 from bostream.domain.sku.indexes import index_of, settle
 from bostream.domain.sku.outcomes import (
     CancellationDeferred,
@@ -48,9 +48,9 @@ from bostream.domain.sku.state import (
 from bostream.domain.sku.timers import (
     INBOUND_SETTLED,
     SCANS_PARKED,
-    SCANS_SEEN,
     SWEEP_PAUSE,
     arm,
+    arm_sweep,
 )
 from bostream.errors import InvariantError
 
@@ -61,9 +61,7 @@ def evolve(page: Page, outcome: Outcome, log_time: int) -> None:
         case StockMoved():
             head = page.head
             on_hand, quarantined, is_paying = outcome.on_hand, outcome.quarantined, not outcome.is_put_back
-            _move_stock(
-                page, head, outcome.location, on_hand=on_hand, quarantined=quarantined, is_paying=is_paying
-            )
+            _move_stock(page, head, outcome.location, on_hand=on_hand, quarantined=quarantined, is_paying=is_paying)
             page.book.heads.put(page.prefix, head)
         case EventRemembered():
             _remember(page, outcome, log_time)
@@ -302,10 +300,10 @@ def _remember(page: Page, outcome: EventRemembered, log_time: int) -> None:
     """Remember that a scan took effect, in the generation of this log time."""
     horizon = page.book.rules.duplicate_horizon
     generation = log_time // horizon
-    key = pack(generation) + page.prefix + pack(outcome.source, outcome.event_id)
+    key = generation_prefix(generation) + page.prefix + pack(outcome.source, outcome.event_id)
     page.book.seen.put(key, log_time)
     # The last scan of this generation leaves the horizon at the end of the next one.
-    arm(page.book, (generation + 2) * horizon, SCANS_SEEN, str(generation))
+    arm_sweep(page.book, (generation + 2) * horizon, generation)
 
 
 def _sweep(page: Page, outcome: EventsForgotten, log_time: int) -> None:
@@ -315,7 +313,7 @@ def _sweep(page: Page, outcome: EventsForgotten, log_time: int) -> None:
     for key in keys:
         book.seen.delete(key)
     if len(keys) == outcome.rows:
-        arm(book, log_time + SWEEP_PAUSE, SCANS_SEEN, str(outcome.generation))
+        arm_sweep(book, log_time + SWEEP_PAUSE, outcome.generation)
 
 
 def _park(page: Page, outcome: ScanParked, log_time: int) -> None:

@@ -71,6 +71,10 @@ _STIRRING = frozenset(
 """Outcomes after which free stock, the queue or what is expected may be another, so that the later phases have work."""
 
 
+_SERVING = (UnitsAllocated, UnitsCancelled)
+"""Of these, those after which a line may wait no more."""
+
+
 class _Why:
     """Why units move in the later phases of an event.
 
@@ -106,10 +110,10 @@ class _Why:
         """Remember what later phases ask for."""
         if type(outcome) in _STIRRING:
             self.is_stirred = True
-        if isinstance(outcome, UnitsAllocated | UnitsCancelled):
-            self.served[outcome.order_id, outcome.line_id] = None
-        elif isinstance(outcome, UnitsDeallocated):
-            self.lost.add((outcome.order_id, outcome.line_id))
+            if isinstance(outcome, _SERVING):
+                self.served[outcome.order_id, outcome.line_id] = None
+            elif isinstance(outcome, UnitsDeallocated):
+                self.lost.add((outcome.order_id, outcome.line_id))
 
 
 def handle(book: Book, event: SkuEvent, log_time: int) -> Iterator[Outcome]:
@@ -177,7 +181,7 @@ def _settle(page: Page, why: _Why, log_time: int) -> Iterator[Outcome]:
     """Bring the book to rest: shortages first, then the queue, then promises."""
     if not why.is_stirred:
         return
-    for location in page.short_locations():
+    for location in sorted(page.head.deficits()):
         yield from _write(page, decide_shortage(page, location, why.loss), why, log_time)
     yield from _write(page, decide_service(page, why.reason_of), why, log_time)
     yield from _write(page, decide_promises(page, why.served), why, log_time)

@@ -168,13 +168,17 @@ class UnitsShipped(msgspec.Struct, frozen=True):
 
 
 class InboundStated(msgspec.Struct, frozen=True):
-    """An ASN line on this SKU now reads like this; ``closed``: nothing more is expected of it."""
+    """An ASN line on this SKU now reads like this; ``closed``: nothing more is expected of it.
+
+    ``location_before`` is where it was bound for so far, if it was announced.
+    """
 
     asn_id: str
     location: str
     eta: int
     line: InboundLine
     closed: bool
+    location_before: str | None = None
 
 
 class InboundReceived(msgspec.Struct, frozen=True):

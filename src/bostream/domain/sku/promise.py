@@ -46,10 +46,12 @@ def decide_promises(page: Page, served: Iterable[LineId]) -> list[Outcome]:
         line = page.line(order_id, line_id)
         if line is not None and not line.waiting:
             outcomes += _moved(page, line, None)
+    if not head.waiting:
+        return outcomes
     claims = _claims(page)
-    _offer_free(claims, page.free_stock())
-    deficits = {location: -units for location, units in head.free.items() if units < 0}
-    _offer_inbound(claims, page.expected(), deficits)
+    _offer_free(claims, head.free_stock())
+    if head.inbound_lines:
+        _offer_inbound(claims, page.expected(), head.deficits())
     # The last of a line's claims by rank holds its last unit.
     worst = {(claim.line.order_id, claim.line.line_id): claim for claim in claims}
     for claim in worst.values():

@@ -5,6 +5,7 @@ keys, then order id, then line id. Policies get their place here: everything els
 """
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from bostream.domain.keys import pack
 from bostream.domain.sku.state import ANY_LOCATION, Line
@@ -12,6 +13,8 @@ from bostream.domain.sku.state import ANY_LOCATION, Line
 DEFAULT_POLICY = "default@0"
 """What is published as ``policy``: ranks are PRIORITY, then ACCEPTED_AT."""
 
+_RANKS_REMEMBERED_MAX = 1_024
+_SCOPES_REMEMBERED_MAX = 1_024
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -22,7 +25,13 @@ def rank_key(priority: int, seniority: int, tail: bytes) -> bytes:
 
 def rank_text(line: Line, seniority: int) -> str:
     """Return the same for people; order id and line id stand beside it in every record."""
-    return f"PRIORITY={line.terms.priority} ACCEPTED_AT={time_text(seniority)}"
+    return _rank_text(line.terms.priority, seniority)
+
+
+@lru_cache(maxsize=_RANKS_REMEMBERED_MAX)
+def _rank_text(priority: int, seniority: int) -> str:
+    """An event mostly names the same rank several times."""
+    return f"PRIORITY={priority} ACCEPTED_AT={time_text(seniority)}"
 
 
 def line_rank_text(line: Line) -> str:
@@ -44,6 +53,7 @@ def time_text(micros: int) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=_SCOPES_REMEMBERED_MAX)
 def scope_of(locations: tuple[str, ...]) -> str:
     """Return the name of a set of allowed locations: the same for every order of preference."""
     if not locations:

@@ -94,7 +94,7 @@ def decide_service(page: Page, reason_of: ReasonOf) -> list[Outcome]:
     head = page.head
     if not head.waiting:
         return []
-    free = page.free_stock()
+    free = head.free_stock()
     if not free:
         return []
     lanes: list[_Lane] = []

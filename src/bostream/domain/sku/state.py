@@ -64,6 +64,14 @@ class Head(msgspec.Struct, array_like=True):
     promised_lines: int = 0
     parked_lines: int = 0
 
+    def free_stock(self) -> dict[str, int]:
+        """Return a copy of the free units by location, where there are any."""
+        return {location: units for location, units in self.free.items() if units > 0}
+
+    def deficits(self) -> dict[str, int]:
+        """Return by how much more is allocated than on hand, where it is."""
+        return {location: -units for location, units in self.free.items() if units < 0}
+
 
 class Stock(msgspec.Struct, array_like=True):
     """Stock at one location; ``is_shortage_told`` until the deficit is paid (R13); ``inbound`` = open ASN units."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from bostream.cli.topic_names import NamedTopic
+from bostream.cli.tailing.topic_names import NamedTopic
 from bostream.contract.codec import RecordReader
 from bostream.contract.deadletter import CONNECT_PREFIX, DEAD_LETTER_SUFFIX, REASON_HEADER
 from bostream.contract.json_format import Plain, compile_times_writer

@@ -6,7 +6,7 @@ What must stay true: where a record can be read its fields decide; where it cann
 from collections.abc import Iterator
 from typing import Any
 
-from bostream.cli.decoding import Seen
+from bostream.cli.tailing.decoding import Seen
 from bostream.contract.identity import split_key
 from bostream.contract.json_format import read_json
 from bostream.domain.sku.state import SEEN

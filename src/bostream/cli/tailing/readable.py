@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from bostream.cli.decoding import Letter, Seen, payload_of
-from bostream.cli.explain_allocation import explain_allocation
+from bostream.cli.tailing.decoding import Letter, Seen, payload_of
+from bostream.cli.tailing.explain_allocation import explain_allocation
 from bostream.contract.records import (
     AllocationEvent,
     AllocationPolicy,

@@ -1,0 +1,1 @@
+"""The parts of ``bostream tail``: which topic, since when, which records, and how they read."""
