@@ -2,18 +2,19 @@
 
 What must stay true: what is measured is what a worker does with a record between reading and producing it (decoding,
 rules, state, encoding, headers), and the same command measures the same records. Run it as
-``python -m benchmarks.stages [--seconds 60] [--rounds 3] [--profile skus-rocksdb]``. Times are processor times of one thread, so
-that other work on the machine blurs them little; the best round counts.
+``python -m benchmarks.stages [--seconds 60] [--rounds 5] [--only skus-rocksdb] [--profile]``. Times are processor times
+of one thread, and of each batch the best round counts, so that other work on the machine blurs them little.
 """
 
 import argparse
 import cProfile
+import gc
 import pstats
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from bostream.adapters.rocks import RocksStoreFactory
@@ -34,7 +35,7 @@ from bostream.traffic.stream import Traffic, TrafficSettings, morning_of
 
 APP = "bostream"
 START = morning_of(1_760_000_000_000_000)
-BATCH_RECORDS = 1_000
+BATCH_RECORDS = 500
 CLEAN_OBJECTS_MAX = 200_000
 SETTLED_EVERY = 50
 """Input records between two looks of the traffic at what was allocated."""
@@ -44,17 +45,17 @@ DOCUMENTS_IN_MEMORY = "documents-in-memory"
 DOCUMENTS_STORED = "documents-rocksdb"
 SKUS_IN_MEMORY = "skus-in-memory"
 SKUS_STORED = "skus-rocksdb"
-PROFILED = (INTAKE, DOCUMENTS_IN_MEMORY, DOCUMENTS_STORED, SKUS_IN_MEMORY, SKUS_STORED)
+STAGES = (INTAKE, DOCUMENTS_IN_MEMORY, DOCUMENTS_STORED, SKUS_IN_MEMORY, SKUS_STORED)
 
-Measured = tuple[int, float]
-"""(records, µs of processor time in all)."""
+Measured = list[float]
+"""µs of processor time of each batch."""
 
 
 class Recording:
     """Steady traffic and all that follows from it, with one partition for each log.
 
     Attributes:
-        inputs: by input topic.
+        inputs: records of the input topics, in the order of their time.
         documents, skus: the internal logs.
     """
 
@@ -64,12 +65,11 @@ class Recording:
         writers = {topic: single_object_writer(topic, schemas) for topic in INPUT_RECORDS}
         traffic = Traffic(TrafficSettings(start_us=START, duration_s=seconds, rhythm=False))
         driver = PipelineDriver(app=APP, partitions=1, schemas=schemas)
-        self.inputs: dict[str, list[Record]] = {topic: [] for topic in writers}
+        self.inputs: list[Record] = []
         heard = 0
         for number, (at, topic, key, record) in enumerate(traffic, 1):
             value = record if isinstance(record, bytes) else writers[topic].write(record)
-            records = self.inputs[topic]
-            records.append(Record(topic, 0, len(records), at // 1_000 * 1_000, key.encode(), value, ()))
+            self.inputs.append(Record(topic, 0, number, at // 1_000 * 1_000, key.encode(), value, ()))
             driver.send_bytes(topic, value, at, key=key.encode(), settle=False)
             if number % SETTLED_EVERY == 0:
                 driver.settle()
@@ -123,83 +123,88 @@ def main() -> None:
     """Print µs of processor time per record of each stage."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the recorded traffic, at 200 records/s")
-    parser.add_argument("--rounds", type=int, default=3, help="the best of so many counts")
-    parser.add_argument("--profile", choices=PROFILED, help="profile this instead")
+    parser.add_argument("--rounds", type=int, default=5, help="the best of so many counts, batch by batch")
+    parser.add_argument("--only", choices=STAGES, action="append", help="measure this; may be given again")
+    parser.add_argument("--profile", action="store_true", help="print where the time goes instead")
     arguments = parser.parse_args()
     recording = Recording(arguments.seconds)
     schemas = load_schemas()
     writers = {topic: single_object_writer(topic, schemas) for topic in OUTPUT_RECORDS}
     skus = skus_stage(app=APP, partitions=1, writers=writers)
     documents = documents_stage(app=APP, partitions=1, writers=writers)
-    rows: dict[str, Callable[[], Measured]] = {
-        INTAKE: lambda: intake(recording),
-        DOCUMENTS_IN_MEMORY: lambda: in_memory(recording.documents, documents),
-        DOCUMENTS_STORED: lambda: stored(recording.documents, documents),
-        SKUS_IN_MEMORY: lambda: in_memory(recording.skus, skus),
-        SKUS_STORED: lambda: stored(recording.skus, skus),
+    rows: dict[str, tuple[list[Record], Callable[[list[Record]], Measured]]] = {
+        INTAKE: (recording.inputs, intake),
+        DOCUMENTS_IN_MEMORY: (recording.documents, lambda records: in_memory(records, documents)),
+        DOCUMENTS_STORED: (recording.documents, lambda records: stored(records, documents)),
+        SKUS_IN_MEMORY: (recording.skus, lambda records: in_memory(records, skus)),
+        SKUS_STORED: (recording.skus, lambda records: stored(records, skus)),
     }
-    if arguments.profile:
-        profile(rows[arguments.profile])
-        return
+    # What was recorded stays for ever: the collector need not look at it again and again.
+    gc.collect()
+    gc.freeze()
     out = sys.stdout.write
     out(f"{'stage':<24}{'records':>10}{'µs/record':>12}{'records/s':>12}\n")
-    for name, measure in rows.items():
-        records, cost = min((measure() for _ in range(arguments.rounds)), key=lambda measured: measured[1])
-        out(f"{name:<24}{records:>10,}{cost / records:>12.1f}{1_000_000 * records / cost:>12,.0f}\n")
+    for name in arguments.only or STAGES:
+        records, measure = rows[name]
+        if arguments.profile:
+            profile(measure, records)
+            continue
+        rounds = [measure(records) for _ in range(arguments.rounds)]
+        cost = sum(min(batch) for batch in zip(*rounds, strict=True))
+        out(f"{name:<24}{len(records):>10,}{cost / len(records):>12.1f}{1_000_000 * len(records) / cost:>12,.0f}\n")
 
 
-def intake(recording: Recording) -> Measured:
+def batches(records: list[Record]) -> Iterator[list[Record]]:
+    """Cut a log into batches."""
+    for start in range(0, len(records), BATCH_RECORDS):
+        yield records[start : start + BATCH_RECORDS]
+
+
+def processor_time(run: Callable[[], object]) -> float:
+    """Return the µs of this thread's processor time that a call takes."""
+    before = time.thread_time_ns()
+    run()
+    return (time.thread_time_ns() - before) / 1_000
+
+
+def intake(records: list[Record]) -> Measured:
     """Decode, check and route the input records."""
     schemas = load_schemas()
     stages = make_intake(
         app=APP, partitions=1, clock=DriverClock(), make_reader=lambda topic: InputReader(topic, schemas)
     )
-    outputs: list[Output] = []
-    with processor_time() as spent:
-        for topic, stage in stages.items():
-            for record in recording.inputs[topic]:
-                stage.process(record, outputs.append)
-    return len(outputs), spent()
+
+    def run(batch: list[Record]) -> None:
+        outputs: list[Output] = []
+        for record in batch:
+            stages[record.topic].process(record, outputs.append)
+
+    return [processor_time(partial(run, batch)) for batch in batches(records)]
 
 
 def in_memory(records: list[Record], make_stage: StageFactory) -> Measured:
     """Apply a log to a stage over sorted dictionaries."""
     driver = PartitionDriver(Partition(records[0].topic, 0), make_stage)
     driver.records = records
-    with processor_time() as spent:
-        while driver.pending:
-            driver.run_batch(BATCH_RECORDS)
-    return len(records), spent()
+    return [processor_time(lambda: driver.run_batch(BATCH_RECORDS)) for _ in batches(records)]
 
 
 def stored(records: list[Record], make_stage: StageFactory) -> Measured:
     """Apply a log to a stage as a worker does, the write to the local store included."""
     with tempfile.TemporaryDirectory() as directory:
         worker = Stored(Partition(records[0].topic, 0), make_stage, Path(directory) / "store")
-        with processor_time() as spent:
-            for start in range(0, len(records), BATCH_RECORDS):
-                worker.run_batch(records[start : start + BATCH_RECORDS])
-        cost = spent()
-        worker.close()
-    return len(records), cost
+        try:
+            return [processor_time(partial(worker.run_batch, batch)) for batch in batches(records)]
+        finally:
+            worker.close()
 
 
-@contextmanager
-def processor_time() -> Iterator[Callable[[], float]]:
-    """Measure the block: µs of this thread's processor time."""
-    before = time.thread_time_ns()
-    after = before
-    yield lambda: (after - before) / 1_000
-    after = time.thread_time_ns()
-
-
-def profile(run: Callable[[], Measured]) -> None:
+def profile(measure: Callable[[list[Record]], Measured], records: list[Record]) -> None:
     """Print where the time goes."""
-    run()
+    measure(records)
     profiler = cProfile.Profile(time.thread_time_ns, 1e-9)
-    records, _ = profiler.runcall(run)
+    profiler.runcall(measure, records)
     stats = pstats.Stats(profiler)
-    sys.stdout.write(f"{records:,} records\n")
     stats.sort_stats("tottime").print_stats(40)
     stats.print_callers("keys.py.*pack|overlay_table.py.*scan")
     stats.sort_stats("cumulative").print_stats(60)

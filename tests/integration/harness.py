@@ -203,7 +203,13 @@ class Application:
         self.skus = skus_log(self.name, self.prefix)
         self.workers: list[Worker] = []
         self._producer = Producer(
-            {"bootstrap.servers": kafka.bootstrap_servers, "linger.ms": 5, "message.max.bytes": 4 << 20},
+            {
+                "bootstrap.servers": kafka.bootstrap_servers,
+                "linger.ms": 5,
+                "message.max.bytes": 4 << 20,
+                # else a retry could change the order of records
+                "enable.idempotence": True,
+            },
             logger=_SILENT,
         )
         self._writers = {
@@ -410,6 +416,22 @@ class Application:
         read = RecordReader(name, SCHEMAS).read
         latest = {(one.key or b"").decode(): one.value for one in self.read(self.topic(name))}
         return {key: read(value) for key, value in sorted(latest.items()) if value is not None}
+
+    @property
+    def reader_settings(self) -> Mapping[str, Any]:
+        """How to read as others do."""
+        return reader_settings(self.settings)
+
+    def members(self) -> dict[str, set[Partition]]:
+        """Return what each member of the group owns, by the instance's name."""
+        answer = self.cluster.client.describe_consumer_groups([self.name], request_timeout=_CALL_TIMEOUT_S)
+        group = answer[self.name].result()
+        return {
+            str(member.group_instance_id).removeprefix(f"{self.name}-"): {
+                Partition(one.topic, one.partition) for one in member.assignment.topic_partitions
+            }
+            for member in group.members
+        }
 
     @property
     def output_topics(self) -> list[str]:

@@ -1,6 +1,7 @@
 """``bostream demo``: everything at work on a real Kafka, and the proof at the end."""
 
 import json
+import logging
 import sys
 from typing import Annotated
 
@@ -77,6 +78,8 @@ def demo(
     --bootstrap-servers it uses your Kafka, under topics of its own that it leaves there. Exit code 8 on a difference.
     """
     started_s = SystemClock().monotonic_s()
+    # Clients complain about a broker that ends; what matters is told as an error, and workers have logs of their own.
+    logging.getLogger("bostream").setLevel(logging.CRITICAL)
     console = Console()
     screen: Screen = LiveScreen(console) if console.is_terminal and not as_json else PlainScreen()
     wishes = Wishes(

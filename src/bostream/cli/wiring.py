@@ -18,10 +18,10 @@ from bostream.adapters.kafka import (
 from bostream.adapters.kafka_admin import KafkaTopics
 from bostream.adapters.rocks import RocksStoreFactory
 from bostream.contract.codec import InputReader, RecordWriter, json_writer, single_object_writer
-from bostream.contract.deadletter import dead_letter
+from bostream.contract.deadletter import dead_letter, dead_letter_topic
 from bostream.contract.records import OUTPUT_RECORDS
 from bostream.contract.schemas import Schemas, load_schemas
-from bostream.contract.topics import TopicSpec, changelog, differences, documents_log, skus_log, topics
+from bostream.contract.topics import TopicSpec, changelog, differences, documents_log, public_topic, skus_log, topics
 from bostream.domain.documents.desk import DeskRules
 from bostream.domain.sku.book import Rules
 from bostream.engine.assignment import Assignment
@@ -34,7 +34,7 @@ from bostream.engine.transaction import TransactionLoop
 from bostream.errors import ConfigurationError
 from bostream.settings import Settings
 from bostream.stages.documents import documents_stage
-from bostream.stages.intake import make_intake
+from bostream.stages.intake import INPUT_TOPICS, make_intake
 from bostream.stages.skus import skus_stage
 
 if TYPE_CHECKING:
@@ -219,6 +219,7 @@ def make_worker(settings: Settings) -> "FaustHost":
     failpoint = parse_failpoint(settings.engine.failpoint)
     cluster = KafkaTopics(connection(settings))
     refuse_wrong_topics(cluster, settings)
+    letters = cluster.describe(dead_letter_topic(public_topic(topic, settings.topics.prefix)) for topic in INPUT_TOPICS)
     logs = log_specs(settings, schemas)
     ends = KafkaLogEnds(cluster.client, group=settings.app, partitions_per_log=settings.engine.partitions, clock=clock)
     stores = RocksStoreFactory(
@@ -252,6 +253,10 @@ def make_worker(settings: Settings) -> "FaustHost":
         clock=clock,
         make_reader=lambda topic: InputReader(topic, schemas),
         prefix=settings.topics.prefix,
+        dead_letter_partitions={
+            topic: letters[dead_letter_topic(public_topic(topic, settings.topics.prefix))].partitions
+            for topic in INPUT_TOPICS
+        },
     )
 
     def make_producer() -> KafkaTransactionalProducer:

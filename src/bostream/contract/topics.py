@@ -191,7 +191,12 @@ def _spec(row: _Row, prefix: str, partitions: int, replication_factor: int) -> T
     }
     if row.role is _CHANGELOG:
         # The newest hour of commit records stays, so that the audit can walk their chain.
-        config |= {"min.compaction.lag.ms": str(HOUR_MS), "segment.bytes": str(CHANGELOG_SEGMENT_BYTES)}
+        # A restore that takes longer than tombstones stay could bring deleted rows back.
+        config |= {
+            "min.compaction.lag.ms": str(HOUR_MS),
+            "delete.retention.ms": _WEEK,
+            "segment.bytes": str(CHANGELOG_SEGMENT_BYTES),
+        }
     return TopicSpec(prefix + row.name, row.role, row.key, partitions, replication_factor, config)
 
 
@@ -203,7 +208,14 @@ def min_insync_replicas(replication_factor: int) -> int:
 # --- comparison
 
 _AT_LEAST: Final = frozenset(
-    {"retention.ms", "retention.bytes", "max.message.bytes", "min.insync.replicas", "min.compaction.lag.ms"}
+    {
+        "retention.ms",
+        "retention.bytes",
+        "max.message.bytes",
+        "min.insync.replicas",
+        "min.compaction.lag.ms",
+        "delete.retention.ms",
+    }
 )
 """Settings of which more is as good."""
 

@@ -28,6 +28,7 @@ _WAIT_S: Final = 0.1
 _ENDS_S: Final = 10.0
 _LAG_EVERY_S: Final = 0.5
 _LEADERS_S_MAX: Final = 30.0
+_LOG_CRITICAL: Final = 2
 
 
 class Observer(threading.Thread):
@@ -83,7 +84,7 @@ class Lag(msgspec.Struct, frozen=True):
 
     Attributes:
         inputs: public records that they have not taken in.
-        internal: positions of the internal logs that they have not processed; transaction markers among them.
+        internal: positions of the internal logs that they have not processed; now and then a marker is among them.
         unprocessed: where, as (committed, end), in partitions with anything left.
         taken: public records that they have taken in.
     """
@@ -98,7 +99,8 @@ class Progress:
     """Asks the cluster how far the group is."""
 
     def __init__(self, settings: Settings) -> None:
-        self._connection = connection(settings)
+        # These clients outlive an embedded broker by a moment, and would complain about its end on standard error.
+        self._connection = {**connection(settings), "log_level": _LOG_CRITICAL}
         self._app = settings.app
         self._topics = TopicReader(reader_settings(settings))
         prefix = settings.topics.prefix
@@ -129,7 +131,8 @@ class Progress:
                 inputs += left
                 taken += done - log_range.start
             else:
-                internal += left
+                # Behind the last record stands the marker of its transaction, which is nothing to process.
+                internal += max(0, left - 1)
             if left > 0:
                 unprocessed[partition] = LogRange(done, log_range.end)
         return Lag(inputs, internal, unprocessed, taken)

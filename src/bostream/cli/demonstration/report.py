@@ -29,7 +29,15 @@ _DIFFERENCES_SHOWN: Final = 5
 
 
 class Seconds(msgspec.Struct, frozen=True):
-    """How long the parts took; ``to_table``: from the start of the command to the first scene."""
+    """How long the parts took.
+
+    Attributes:
+        to_table: from the start of the command to the first scene.
+        traffic: while records were sent.
+        drain: from then until nothing was left to process.
+        audit: of everything.
+        total: from the start of the command to the verdict.
+    """
 
     to_table: float
     traffic: float

@@ -118,7 +118,7 @@ class Demonstration:
         self._interrupts = Interrupts()
         self._rates = RateMeter()
         self._problems: list[str] = []
-        self._traffic_began_s = 0.0
+        self._traffic_began_s = self._drained_s = 0.0
 
     def run(self) -> Report:
         """Run it to its end.
@@ -136,8 +136,10 @@ class Demonstration:
                 guard = stack.enter_context(Guard(directory))
                 report = self._run_on(self._kafka(stack), directory, guard, stack)
             is_kept = bool(report.problems)
-        except BostreamError as error:
-            raise type(error)(f"{error}\n  logs: {directory / 'logs'}") if _has_logs(directory) else error from error
+        except BostreamError:
+            if _has_logs(directory):
+                say(f"what it started has written: {directory / 'logs'}")
+            raise
         except KeyboardInterrupt:
             is_kept = False
             raise
@@ -237,7 +239,6 @@ class Demonstration:
         self._scene(stage, "stopping the workers")
         stage.lag.end()
         stage.workers.stop()
-        drained_s = self._clock.monotonic_s()
         self._catch_up(stage)
         self._scene(stage, "done" if not unprocessed else "not all processed")
         self._screen.close()
@@ -256,7 +257,7 @@ class Demonstration:
             seconds=Seconds(
                 to_table=round(to_table_s, 1),
                 traffic=round(traffic_ended_s - self._traffic_began_s, 1),
-                drain=round(drained_s - traffic_ended_s, 1),
+                drain=round(self._drained_s - traffic_ended_s, 1),
                 audit=round(ended_s - audit_began_s, 1),
                 total=round(ended_s - self._started_s, 1),
             ),
@@ -317,11 +318,12 @@ class Demonstration:
             if unprocessed:
                 quiet_since_s = None
             elif quiet_since_s is None:
-                quiet_since_s = now_s
+                quiet_since_s = self._drained_s = now_s
             elif now_s - quiet_since_s >= quiet_s:
                 return 0
             if now_s >= deadline_s:
                 break
+        self._drained_s = self._clock.monotonic_s()
         return self._unprocessed(stage, unprocessed)
 
     def _unprocessed(self, stage: _Stage, before: int) -> int:
