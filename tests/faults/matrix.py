@@ -13,7 +13,7 @@ class Row(NamedTuple):
         rounds: how often.
         kills: how many processes were killed or frozen by it.
         waiting: input records that were sent and not yet committed at those moments, in all.
-        aborted: records of aborted transactions in the topics afterwards.
+        aborted: records of aborted transactions in outputs and internal logs afterwards, from rebalances too.
         verdict: of the oracle at the end.
     """
 

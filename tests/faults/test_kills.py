@@ -12,7 +12,6 @@ import pytest
 from bostream.contract.topics import changelog
 from bostream.embedded import Broker
 from bostream.engine.ports import Partition
-from bostream.stages.intake import INPUT_TOPICS
 from tests.faults.matrix import Matrix, Row
 from tests.integration.harness import Application, Worker
 from tests.integration.harness_load import Load
@@ -54,15 +53,7 @@ class Round:
                 self._load.feed(self._application, MORE)
         assert -signal.SIGKILL == victim.exit_code
         self.kills += 1
-        self.waiting += self._unprocessed()
-
-    def _unprocessed(self) -> int:
-        application = self._application
-        inputs = application.partitions(application.topic(name) for name in INPUT_TOPICS)
-        committed = None
-        while committed is None:  # the dead worker's transaction may still be open
-            committed = application.committed(inputs)
-        return sum(end - committed[partition] for partition, end in application.ends(inputs).items())
+        self.waiting += self._application.count_unprocessed()
 
 
 @pytest.mark.parametrize("point", PASSES)
@@ -91,8 +82,7 @@ def test_a_worker_killed_at_any_step_loses_and_doubles_nothing(
         application.await_rest()
         assert 0 == survivor.stop()
         verdict = judge(application, tmp_path / "scratch", survivor.state)
-        topics = [*application.output_topics, application.documents, application.skus]
-        aborted = application.count_uncommitted(topics) - len(application.read(*topics))
+        aborted = application.count_aborted()
         matrix.add(Row(f"{point} kill -9", 3, rounds.kills, rounds.waiting, aborted, verdict))
         assert verdict.is_good, "\n".join(verdict.findings)
         assert verdict.inputs == application.sent

@@ -49,6 +49,7 @@ def test_a_zombie_publishes_nothing_more_than_its_due(
         load.feed(application, CHUNK)
         zombie = application.start("w1", failpoint)
         application.await_that(lambda: is_frozen(zombie), f"frozen at {failpoint}")
+        waiting = application.count_unprocessed()
         successor = application.start("w2")
         application.await_that(lambda: application.members() == {"w2": everything}, "the group has moved on")
         load.feed(application, CHUNK)
@@ -64,10 +65,13 @@ def test_a_zombie_publishes_nothing_more_than_its_due(
         assert exit_code in (None, FENCED)
         assert [0] * len(stopped) == stopped
         verdict = judge(application, tmp_path / "scratch")
+        aborted = application.count_aborted()
         fate = "exited" if exit_code == FENCED else "rejoined"
-        matrix.add(Row(f"{point} SIGSTOP, {transaction_timeout_ms // 1000} s, {fate}", 1, 1, 0, 0, verdict))
+        matrix.add(Row(f"{point} SIGSTOP, {transaction_timeout_ms // 1000} s, {fate}", 1, 1, waiting, aborted, verdict))
         assert verdict.is_good, "\n".join(verdict.findings)
         assert verdict.inputs == application.sent == 3 * CHUNK
+        if point == "C5":
+            assert aborted > 0, "the zombie had its records flushed, and the group refused its offsets"
 
 
 def is_frozen(worker: Worker) -> bool:

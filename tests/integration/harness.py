@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 
 from bostream.adapters.kafka import KafkaLogReader
 from bostream.adapters.kafka_admin import KafkaTopics
@@ -401,10 +401,23 @@ class Application:
         """Return the committed records of topics, by their full names, as they are now."""
         return [record for record in TopicReader(reader_settings(self.settings)).read(topics) if record is not None]
 
-    def count_uncommitted(self, topics: Sequence[str]) -> int:
-        """Return how many records topics have, those of aborted transactions included."""
+    def count_aborted(self) -> int:
+        """Return how many records of aborted transactions the outputs and internal logs hold."""
+        topics = [*(self.topic(name) for name in OUTPUT_RECORDS), self.documents, self.skus]
         reader = TopicReader({**reader_settings(self.settings), "isolation.level": "read_uncommitted"})
-        return sum(record is not None for record in reader.read(topics))
+        return sum(record is not None for record in reader.read(topics)) - len(self.read(*topics))
+
+    def count_unprocessed(self) -> int:
+        """Return how many input records the group has not committed; an open transaction counts as not committed."""
+        admin = self.cluster.client
+        inputs = self.partitions(self.topic(name) for name in INPUT_TOPICS)
+        asked = ConsumerGroupTopicPartitions(self.name, [TopicPartition(*partition) for partition in inputs])
+        answer = admin.list_consumer_group_offsets([asked], require_stable=False, request_timeout=_CALL_TIMEOUT_S)
+        committed = {
+            Partition(one.topic, one.partition): max(0, one.offset)
+            for one in answer[self.name].result().topic_partitions
+        }
+        return sum(end - committed[partition] for partition, end in self.ends(inputs).items())
 
     def published(self, name: str) -> list[Any]:
         """Return the records of an output topic, decoded; a tombstone is None."""
@@ -432,10 +445,6 @@ class Application:
             }
             for member in group.members
         }
-
-    @property
-    def output_topics(self) -> list[str]:
-        return [self.topic(name) for name in OUTPUT_RECORDS]
 
 
 def _raise_refused(error: object, _message: object) -> None:

@@ -1,5 +1,6 @@
 """Upstream systems choose partition counts and keys of the public topics: the results are the same."""
 
+import itertools
 import random
 import time
 from collections import Counter
@@ -32,20 +33,22 @@ def phases(start: int) -> Iterator[list[Timed]]:
     """Yield inputs with their timestamps, phase by phase; each phase begins when the one before was processed.
 
     In the first one the order in which scans are taken decides the result: a count without an expectation corrects
-    what is believed then. In the others it does not matter, since each SKU hears one thing that moves units.
+    what is believed then. In the others it does not matter, since each SKU hears one thing that moves units; there all
+    records have the same timestamp, since the moment from which a line waits is log time.
     """
     chance = random.Random(7)
-    moments = (start + number * 1_000 for number in range(10_000))
+    moments = itertools.count(start + SECOND, SECOND)
 
-    def timed(*records: InputRecord) -> list[Timed]:
-        return [(record, next(moments)) for record in records]
+    def at_once(*records: InputRecord) -> list[Timed]:
+        moment = next(moments)
+        return [(record, moment) for record in records]
 
     scans = []
     for number in range(90):
         kind = chance.choice((ScanType.RECEIVED, ScanType.RECEIVED, ScanType.COUNTED))
         sku = f"COUNTED-{number % 3}"
         scans.append(scan(kind, chance.randint(1, 9), sku=sku, at=start + number, event_id=f"count-{number}"))
-    yield timed(*scans)
+    yield [(record, start + number * 1_000) for number, record in enumerate(scans)]
     orders = [
         order(
             f"O{number}",
@@ -56,13 +59,13 @@ def phases(start: int) -> Iterator[list[Timed]]:
         )
         for number in range(90)
     ]
-    yield timed(*orders, *(asn(f"A-{sku}", ("1", sku, 30), at=start, eta=start + SECOND * 3600) for sku in SKUS))
+    yield at_once(*orders, *(asn(f"A-{sku}", ("1", sku, 30), at=start, eta=start + SECOND * 3600) for sku in SKUS))
     for part in range(2):
-        yield timed(
+        yield at_once(
             *(scan(ScanType.RECEIVED, chance.randint(8, 20), sku=sku, event_id=f"{sku}-{part}") for sku in SKUS)
         )
     cancelled = {one.lines[0].sku: one.order_id for one in orders}
-    yield timed(*(order(name, version=2, action=OrderAction.CANCELLED, at=start) for name in cancelled.values()))
+    yield at_once(*(order(name, version=2, action=OrderAction.CANCELLED, at=start) for name in cancelled.values()))
 
 
 def expected_results(start: int) -> tuple[Counter[bytes], dict[str, Any], dict[str, Any]]:

@@ -444,3 +444,12 @@ def test_the_desk_knows_every_line_as_its_book_does(seed: int) -> None:
             assert not line.is_pending
             told = (line.told_allocated, line.told_shipped, line.told_waiting, line.told_eta)
             assert told == (line.allocated, line.shipped, line.waiting, line.promise())
+
+
+def test_a_location_that_was_shown_once_stays_up_to_date_when_nobody_names_it_any_more() -> None:
+    driver = PipelineDriver()
+    driver.send(order("A", ("1", "S", 1), locations=("E", "W")), NOON)
+    driver.send(order("A", version=2, action=OrderAction.CANCELLED), NOON + SECOND)
+    driver.send(order("B", ("1", "S", 2)), NOON + 2 * SECOND)
+    shown = driver.compacted("stock-positions")
+    assert {"S/E": 2, "S/W": 2} == {key: position.waiting for key, position in shown.items()}

@@ -134,6 +134,8 @@ class Demand:
                 f"{left_out} lines of orders or ASNs that were changing during the audit, or were quiet for so long "
                 "that they may have been forgotten, were not compared with the demand sent for them"
             )
+        for known in (self._orders, self._asns, self._asked, self._told):
+            known.clear()
 
     def _finish_orders(self, skus_log: str) -> int:
         wanted: dict[tuple[str, str, str], int] = {}

@@ -114,7 +114,7 @@ class ReferenceBook:
         self._parked = {key: scans for key, scans in kept.items() if scans}
         retained = self.ledger.log_time - self._rules.retention
         self._inbound = {
-            key: notice for key, notice in self._inbound.items() if notice.is_expected or notice.settled_at >= retained
+            key: notice for key, notice in self._inbound.items() if notice.is_open or notice.settled_at >= retained
         }
         for key in _older(self.ledger.closed_at, retained):
             del self.ledger.closed_at[key]
@@ -291,14 +291,16 @@ class ReferenceBook:
 
     def _change_inbound(self, event: InboundChanged) -> None:
         self.ledger.at(event.location)
-        for (asn_id, _), notice in self._inbound.items():
-            if asn_id == event.asn_id and notice.is_expected:
-                notice.is_expected = False  # withdrawn, unless it is named again below
-                notice.settled_at = self.ledger.log_time
         for stated in event.lines:
-            notice = self._notice(event.asn_id, stated.line_id)
-            notice.location, notice.eta, notice.quantity = event.location, event.eta, stated.quantity
-            notice.is_expected = not event.closed
+            self._notice(event.asn_id, stated.line_id).is_announced = True
+        wanted = {stated.line_id: stated.quantity for stated in event.lines}
+        for (asn_id, line_id), notice in self._inbound.items():
+            if asn_id == event.asn_id:
+                if event.closed and not notice.is_closed:
+                    notice.settled_at = self.ledger.log_time
+                notice.is_closed = event.closed
+                notice.quantity = wanted.get(line_id, 0)  # a line that the newest notice does not name is withdrawn
+                notice.location, notice.eta = event.location, event.eta
 
     def _notice(self, asn_id: str, asn_line_id: str) -> ReferenceInbound:
         return self._inbound.setdefault((asn_id, asn_line_id), ReferenceInbound(settled_at=self.ledger.log_time))

@@ -25,20 +25,26 @@ class ReferenceStock:
 class ReferenceInbound:
     """One ASN line: what the newest notice says, and what came, perhaps before any notice did.
 
-    ``settled_at``: log time since which nothing is expected of it (µs); meaningless while it is expected.
+    ``settled_at``: log time since which nothing is expected of it (µs); meaningless while it is open.
     """
 
     location: str = ""
     eta: int = 0
     quantity: int = 0
     received: int = 0
-    is_expected: bool = False
+    is_announced: bool = False
+    is_closed: bool = False
     settled_at: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a notice has named it and the ASN is neither closed nor cancelled."""
+        return self.is_announced and not self.is_closed
 
     @property
     def open_units(self) -> int:
         """Units still to come: a short receipt leaves the rest open, one above the notice leaves nothing (R16)."""
-        return max(0, self.quantity - self.received) if self.is_expected else 0
+        return max(0, self.quantity - self.received) if self.is_open else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,8 @@ class Reports:
                 expected=_told(expected),
                 actual=_told(actual),
             )
+        self._expected.clear()
+        self._actual.clear()
 
 
 def _told(trail: _Trail | None) -> str:

@@ -12,8 +12,8 @@ from bostream.contract.codec import RecordWriter
 from bostream.contract.identity import join_key
 from bostream.contract.records import StockPosition
 from bostream.domain.cause import Cause
-from bostream.domain.keys import pack, unpack
-from bostream.domain.sku.book import Book, Page, Rules
+from bostream.domain.keys import unpack
+from bostream.domain.sku.book import Book, Page, Position, Rules
 from bostream.domain.sku.events import LineRefreshed, SkuRecord, Ticked
 from bostream.domain.sku.handle import fire, handle
 from bostream.domain.state import State, Timer
@@ -79,11 +79,11 @@ class SkusStage:
         """Publish the stock positions that the batch changed."""
         for sku, touched in self._touched.items():
             page = self._book.page(sku)
-            for location in sorted(touched.locations | _served_otherwise(page, touched.waiting)):
-                identity = next_id(touched.origin)
-                record = stock_position(page, location)
+            locations = sorted(touched.locations | _served_otherwise(page, touched.waiting))
+            for location, position in zip(locations, page.positions(locations), strict=True):
+                record = _public(sku, location, position)
                 key = join_key(sku, location)
-                emit(self._outputs.stock_positions.output(key, record, identity, touched.cause))
+                emit(self._outputs.stock_positions.output(key, record, next_id(touched.origin), touched.cause))
         self._touched.clear()
 
     def rollback(self) -> None:
@@ -116,25 +116,24 @@ def _served_otherwise(page: Page, before: Waiting) -> set[str]:
         if units_before == units_after:
             continue
         if not allowed:
-            return _known_locations(page, before, after)
+            return _known_locations(page)
         locations.update(allowed)
     return locations
 
 
-def _known_locations(page: Page, before: Waiting, after: Waiting) -> set[str]:
-    """Return the locations where the SKU ever was, is expected, or is asked for by name."""
-    locations = {str(unpack(key)[-1]) for key, _ in page.book.stock.scan(pack(page.sku))}
-    for waiting in (before, after):
-        for allowed, _ in waiting.values():
-            locations.update(allowed)
-    return locations
+def _known_locations(page: Page) -> set[str]:
+    """Return the locations where the SKU ever was, was expected, or was asked for by name: each has a stock row."""
+    return {str(unpack(key)[-1]) for key, _ in page.book.stock.scan(page.prefix)}
 
 
 def stock_position(page: Page, location: str) -> StockPosition:
     """Return the public record of the stock at a location."""
-    position = page.position(location)
+    return _public(page.sku, location, page.position(location))
+
+
+def _public(sku: str, location: str, position: Position) -> StockPosition:
     return StockPosition(
-        sku=page.sku,
+        sku=sku,
         location=location,
         on_hand=position.on_hand,
         allocated=position.allocated,

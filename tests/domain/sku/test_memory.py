@@ -4,10 +4,10 @@ import pytest
 
 from bostream.domain.keys import pack
 from bostream.domain.sku import timers
-from bostream.domain.sku.book import Rules
-from bostream.domain.sku.events import InboundLine, ScanType, Terms
+from bostream.domain.sku.book import LOCATIONS_PACKED_MAX, PAGES_MAX, Rules
+from bostream.domain.sku.events import InboundLine, ScanType, StockScanned, Terms
 from bostream.domain.sku.evolve import evolve
-from bostream.domain.sku.handle import fire
+from bostream.domain.sku.handle import fire, handle
 from bostream.domain.sku.outcomes import (
     EventsForgotten,
     InboundForgotten,
@@ -71,6 +71,17 @@ def test_parked_scans_are_given_up_one_by_one_at_their_own_horizons() -> None:
     assert ["DISCREPANCY"] == discrepancies(story.pass_time(40 * MINUTE))
 
     assert ["DISCREPANCY"] == discrepancies(story.pass_time(40 * MINUTE))
+
+
+def test_scans_parked_at_the_same_moment_share_a_timer() -> None:
+    story = Story(Rules(duplicate_horizon=HOUR))
+    for number in range(2):
+        scan = StockScanned(
+            story.cause("inventory-scans/PICKED"), SKU, ScanType.PICKED, "W1", 1, "wms", order_id="A", line_id="1"
+        )
+        assert 2 == len(list(handle(story.book, scan, story.now))), number
+
+    assert ["DISCREPANCY", "DISCREPANCY"] == discrepancies(story.pass_time(HOUR))
 
 
 def test_parked_scans_that_found_their_line_are_not_given_up() -> None:
@@ -218,6 +229,20 @@ def test_books_of_different_skus_do_not_meet_even_when_one_name_begins_with_the_
     assert 0 == story.book.sequence("S\x00T")
     assert 0 == story.book.sequence("ST")
     assert 1 == story.book.totals("ST").waiting_lines
+
+
+def test_what_is_remembered_of_keys_is_bounded_and_may_be_forgotten() -> None:
+    story = Story()
+    story.receive(3)
+    page = story.book.page(SKU)
+    keys = [page.stock_key(f"L{number}") for number in range(LOCATIONS_PACKED_MAX)]
+    for number in range(PAGES_MAX):
+        story.book.page(f"other-{number}")
+
+    assert keys == [page.stock_key(f"L{number}") for number in range(LOCATIONS_PACKED_MAX)]
+    assert page is not story.book.page(SKU)
+    assert 3 == story.position().on_hand
+    assert len(story.book.pages) <= PAGES_MAX
 
 
 def test_evolving_needs_nothing_but_the_book_and_the_outcome() -> None:

@@ -5,6 +5,7 @@ import pytest
 from bostream.domain.sku.events import Terms
 from bostream.domain.sku.rank import joined, line_rank_text, locations_of, rank_key, scope_of, time_text
 from bostream.domain.sku.state import Entry, Line
+from bostream.errors import InvariantError
 
 
 @pytest.mark.parametrize("locations", [(), ("*",), ("a", "b"), ("a/b", "c%2F"), ("%25",)])
@@ -35,6 +36,14 @@ def test_times_read_as_utc_or_as_numbers_beyond_the_calendar() -> None:
 
 def test_ids_are_joined_so_that_they_can_be_told_apart() -> None:
     assert "a%2Fb/c%25" == joined("a/b", "c%")
+
+
+def test_units_that_no_entry_has_are_a_bug() -> None:
+    line = Line("A", "1", Terms(1, 0), [Entry(1, 2), Entry(2, 2)], ordered=4)
+
+    assert (Entry(2, 2), 2) == line.entry_before(4)
+    with pytest.raises(InvariantError, match="end at 4"):
+        line.entry_before(5)
 
 
 def test_a_partial_lines_rank_is_that_of_its_first_waiting_entry() -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from bostream.domain.sku.events import ScanType, ShipPolicy
-from bostream.domain.sku.outcomes import Outcome, Reason, UnitsAllocated, UnitsDeallocated
-from tests.domain.sku.harness import DAY, HOUR, Story, discrepancies
+from bostream.domain.sku.outcomes import Outcome, Reason, UnitsAllocated, UnitsDeallocated, UnitsShipped
+from bostream.domain.sku.rank import time_text
+from tests.domain.sku.harness import DAY, HOUR, MINUTE, SKU, Story, discrepancies
 
 
 def reasons(outcomes: list[Outcome]) -> list[tuple[str, str, Reason]]:
@@ -141,7 +142,7 @@ def test_units_shipped_without_any_allocation_leave_a_deficit() -> None:
     assert (0, 2, 0, 0) == story.units("A")
 
 
-def test_more_shipped_than_ordered_raises_the_order_at_its_worst_rank() -> None:
+def test_more_shipped_than_ordered_raises_the_order() -> None:
     story = Story()
     story.place("A", 1, at=8 * HOUR)
     story.more("A", 1, at=10 * HOUR)
@@ -152,6 +153,48 @@ def test_more_shipped_than_ordered_raises_the_order_at_its_worst_rank() -> None:
     assert ["DISCREPANCY", "STOCK_SHORTAGE"] == discrepancies(outcomes)
     assert 3 == story.line("A").ordered
     assert (0, 3, 0, 0) == story.units("A")
+
+
+@pytest.mark.parametrize("is_parked", [False, True])
+def test_units_picked_beyond_the_order_rank_by_when_they_were_picked(is_parked: bool) -> None:
+    story = Story(now=9 * HOUR + 10 * MINUTE)
+    story.receive(4)
+    scans = (ScanType.PICKED, ScanType.UNPICKED)
+    if is_parked:
+        for kind in scans:
+            story.scan(kind, 3, "A")
+    story.place("A", 2, at=9 * HOUR)
+    if not is_parked:
+        for kind in scans:
+            story.scan(kind, 3, "A")
+    story.place("B", 1, at=9 * HOUR + 5 * MINUTE)
+
+    story.scan(ScanType.COUNTED, 3)
+
+    assert (3, 2) == (story.line("A").ordered, story.line("A").allocated)
+    assert (1, 0, 0, 0) == story.units("B")
+
+
+def test_units_picked_beyond_the_order_never_rank_before_its_acceptance() -> None:
+    story = Story()
+    story.receive(4)
+    story.place("A", 1, at=20 * HOUR)
+    story.scan(ScanType.PICKED, 2, "A")
+
+    row = story.book.page(SKU).known_line("A", "1")
+    assert [(20 * HOUR, 2)] == [(entry.seniority, entry.demand) for entry in row.entries]
+
+
+def test_the_rank_of_units_picked_beyond_the_order_is_that_of_their_entry() -> None:
+    story = Story(now=12 * HOUR)
+    story.receive(9)
+    story.place("A", 1, at=9 * HOUR)
+    story.more("A", 1, at=20 * HOUR)
+
+    given = [one for one in story.scan(ScanType.PICKED, 3, "A") if isinstance(one, UnitsAllocated)]
+
+    # Of A's own entries one ranks before the added unit and one after it, which so has the third place on the line.
+    assert [f"PRIORITY=5 ACCEPTED_AT={time_text(20 * HOUR)}"] == [one.rank for one in given]
 
 
 def test_units_held_elsewhere_move_before_the_order_grows_but_picked_ones_stay() -> None:
@@ -264,6 +307,21 @@ def test_a_parked_scan_beyond_what_closed_the_line_is_told() -> None:
     assert ["DISCREPANCY"] == discrepancies(story.place("A", 2))
     assert 2 == story.position().on_hand
     assert (0, 2, 0, 0) == story.units("A")
+
+
+def test_a_parked_shipment_is_put_back_before_it_leaves_as_the_lines() -> None:
+    on_hand: list[int] = []
+
+    class Watched(Story):
+        def observe(self, outcome: Outcome) -> None:
+            if isinstance(outcome, UnitsAllocated | UnitsShipped):
+                on_hand.append(self.position().on_hand)
+
+    story = Watched()
+    story.scan(ScanType.SHIPPED, 4, "A")
+    story.place("A", 4)
+
+    assert [0, -4] == on_hand
 
 
 def test_a_parked_shipment_does_not_tell_a_standing_deficit_again() -> None:

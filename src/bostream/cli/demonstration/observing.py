@@ -99,8 +99,7 @@ class Progress:
     """Asks the cluster how far the group is."""
 
     def __init__(self, settings: Settings) -> None:
-        # These clients outlive an embedded broker by a moment, and would complain about its end on standard error.
-        self._connection = {**connection(settings), "log_level": _LOG_CRITICAL}
+        self._connection = quiet_connection(settings)
         self._app = settings.app
         self._topics = TopicReader(reader_settings(settings))
         prefix = settings.topics.prefix
@@ -175,6 +174,11 @@ class LagWatch(threading.Thread):
         """Stop asking."""
         self._is_over.set()
         self.join(_ENDS_S)
+
+
+def quiet_connection(settings: Settings) -> dict[str, Any]:
+    """Return how to reach the brokers without a word on standard error, for clients that may outlive them a little."""
+    return {**connection(settings), "log_level": _LOG_CRITICAL}
 
 
 def _patiently(ask: Callable[[], dict[Partition, LogRange]]) -> dict[Partition, LogRange]:

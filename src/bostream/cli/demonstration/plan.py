@@ -22,8 +22,8 @@ MODEL_RATE: Final = 300.0
 """Records a second of generated traffic, unless told otherwise."""
 DATASET_RATE: Final = 500.0
 """The same of replayed traffic."""
-FASTEST_RATE: Final = 2_000.0
-"""How dense the traffic is made when its pace is whatever the workers can do."""
+FASTEST_RATE: Final = 5_000.0
+"""Most records a second when the pace is whatever the workers can do: about what the generator makes."""
 MODEL_SPEED_UP: Final = 1_440.0
 """Seconds of the model's time for each second: a day a minute."""
 DURATION_S: Final = 60.0

@@ -6,7 +6,6 @@ it in time; nothing outlives the demonstration, not even when it dies by ``kill 
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -258,7 +257,8 @@ class TrafficProcess:
             )
         guard.started(self._process.pid)
         self._write(msgspec.json.encode(task))
-        threading.Thread(target=self._listen, name="traffic", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="traffic", daemon=True)
+        self._listener.start()
 
     @property
     def is_done(self) -> bool:
@@ -292,9 +292,12 @@ class TrafficProcess:
         try:
             self._process.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self._process.send_signal(signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
         self._guard.ended(self._process.pid)
+        self._listener.join(STOP_TIMEOUT_S)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
 
     def end_now(self) -> None:
         """End it at once."""

@@ -22,7 +22,7 @@ from bostream.audit.verify import audit
 from bostream.cli.audit import KafkaSource, application_of
 from bostream.cli.demonstration import words
 from bostream.cli.demonstration.board import Board
-from bostream.cli.demonstration.observing import LagWatch, Observer, Progress
+from bostream.cli.demonstration.observing import LagWatch, Observer, Progress, quiet_connection
 from bostream.cli.demonstration.plan import Plan
 from bostream.cli.demonstration.processes import Guard, TrafficProcess, Worker, Workers
 from bostream.cli.demonstration.report import Report, Seconds
@@ -30,7 +30,7 @@ from bostream.cli.demonstration.scene import RateMeter, Scene
 from bostream.cli.demonstration.screen import PLAIN_EVERY_S, Screen, say
 from bostream.cli.demonstration.traffic import Task, Word
 from bostream.cli.produce import sending_settings
-from bostream.cli.wiring import connection, reader_settings, refuse_wrong_topics, topic_specs
+from bostream.cli.wiring import reader_settings, refuse_wrong_topics, topic_specs
 from bostream.contract.schemas import load_schemas
 from bostream.embedded import EmbeddedKafka
 from bostream.embedded.artifacts import KAFKA_VERSION
@@ -118,7 +118,8 @@ class Demonstration:
         self._interrupts = Interrupts()
         self._rates = RateMeter()
         self._problems: list[str] = []
-        self._traffic_began_s = self._drained_s = 0.0
+        self._traffic_began_s: float | None = None
+        self._drained_s = self._to_table_s = 0.0
 
     def run(self) -> Report:
         """Run it to its end.
@@ -211,7 +212,7 @@ class Demonstration:
         )
 
     def _create_topics(self, settings: Settings) -> None:
-        cluster = KafkaTopics(connection(settings))
+        cluster = KafkaTopics(quiet_connection(settings))
         specs = topic_specs(settings, cluster.brokers())
         existing = cluster.describe(spec.name for spec in specs)
         created = cluster.create(spec for spec in specs if spec.name not in existing)
@@ -221,7 +222,13 @@ class Demonstration:
     def _await_traffic(self, stage: _Stage) -> None:
         if self._plan.dataset is not None:
             self._screen.phase(f"loading the dataset {self._plan.dataset} …")
-        stage.traffic.await_phase(["ready"], LOADING_S_MAX)
+        deadline_s = self._clock.monotonic_s() + LOADING_S_MAX
+        self._to_table_s = self._clock.monotonic_s() - self._started_s
+        while (
+            not stage.traffic.await_phase(["ready"], 1 / SCENES_PER_SECOND) and self._clock.monotonic_s() < deadline_s
+        ):
+            stage.workers.tend(may_kill=False)
+            self._scene(stage, "getting ready")
         if stage.traffic.problem:
             raise BrokerError(stage.traffic.problem)
         if stage.traffic.progress.phase != "ready":
@@ -230,8 +237,7 @@ class Demonstration:
     # --- the play
 
     def _play(self, stage: _Stage) -> Report:
-        self._traffic_began_s = self._clock.monotonic_s()
-        to_table_s = self._traffic_began_s - self._started_s
+        self._traffic_began_s = began_s = self._clock.monotonic_s()
         self._run_traffic(stage)
         traffic_ended_s = self._clock.monotonic_s()
         unprocessed = self._drain(stage)
@@ -255,8 +261,8 @@ class Demonstration:
             workers=states,
             unprocessed=unprocessed,
             seconds=Seconds(
-                to_table=round(to_table_s, 1),
-                traffic=round(traffic_ended_s - self._traffic_began_s, 1),
+                to_table=round(self._to_table_s, 1),
+                traffic=round(traffic_ended_s - began_s, 1),
                 drain=round(self._drained_s - traffic_ended_s, 1),
                 audit=round(ended_s - audit_began_s, 1),
                 total=round(ended_s - self._started_s, 1),
@@ -368,7 +374,7 @@ class Demonstration:
     # --- showing
 
     def _elapsed_s(self) -> float:
-        return self._clock.monotonic_s() - self._traffic_began_s
+        return 0.0 if self._traffic_began_s is None else self._clock.monotonic_s() - self._traffic_began_s
 
     def _pause(self) -> None:
         time.sleep(1 / SCENES_PER_SECOND)

@@ -63,7 +63,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         producer, reader: settings of the clients.
         prefix: what every topic's name begins with.
         rate: records a second that the traffic is made for.
-        is_paced: False: as fast as the workers can.
+        is_paced: False: as fast as the workers can; ``rate`` is the most then.
         speed_up, duration_s, seed, scenario, run_id: see :class:`TrafficSettings`.
         dataset, lines: replay so many order lines of it (None: all).
     """
@@ -246,20 +246,24 @@ class Maker:
         ahead_max = AHEAD_MAX if self._task.is_paced else AHEAD_FASTEST_MAX
         started_s = clock.monotonic_s()
         for emission in traffic:
-            due_s = started_s + traffic.seconds_from_start(emission.at_us) if self._task.is_paced else 0.0
             while not ears.enough.is_set():
                 self._tell_now_and_then(traffic)
                 now_s = clock.monotonic_s()
+                due_s = started_s + traffic.seconds_from_start(emission.at_us)
                 if ears.is_too_far_ahead(ahead_max):
                     ears.enough.wait(_PAUSE_S)
-                    self._held_back_s += clock.monotonic_s() - now_s
+                    paused_s = clock.monotonic_s() - now_s
+                    self._held_back_s += paused_s
+                    # Without a wanted pace nothing is late: time stands still, so that picks keep their distance.
+                    started_s += 0.0 if self._task.is_paced else paused_s
                 elif due_s - now_s > _NOT_WORTH_WAITING_S:
                     ears.enough.wait(min(due_s - now_s, _PROGRESS_EVERY_S))
                 else:
                     break
             if ears.enough.is_set():
                 return
-            self._behind_s = max(0.0, clock.monotonic_s() - due_s) if self._task.is_paced else 0.0
+            late_s = clock.monotonic_s() - started_s - traffic.seconds_from_start(emission.at_us)
+            self._behind_s = max(0.0, late_s) if self._task.is_paced else 0.0
             self._model_us = emission.at_us
             yield emission
 

@@ -4,7 +4,7 @@ What must stay true: nothing here writes. The publisher reads the after-state of
 ``position`` and ``sequence``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
 
@@ -277,12 +277,20 @@ class Page:
 
     def position(self, location: str) -> Position:
         """Return the stock at a location, with what waits for it and what is expected there."""
+        return self.positions([location])[0]
+
+    def positions(self, locations: Iterable[str]) -> list[Position]:
+        """Return the stock at locations, in their order; what is expected is read once for all."""
         head = self.head
+        etas: dict[str, int] = {}
+        if head.inbound_lines:
+            for row in self.expected():
+                etas.setdefault(row.location, row.eta)
+        return [self._position(head, location, etas.get(location)) for location in locations]
+
+    def _position(self, head: Head, location: str, next_eta: int | None) -> Position:
         stock = self.stock(location)
         free = stock.on_hand - stock.allocated
-        next_eta = None
-        if stock.inbound:
-            next_eta = next((row.eta for row in self.expected() if row.location == location), None)
         return Position(
             on_hand=stock.on_hand,
             allocated=stock.allocated,

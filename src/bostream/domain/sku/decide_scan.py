@@ -76,10 +76,11 @@ def _unquarantined(page: Page, location: str, quantity: int) -> list[Outcome]:
 def _scan_of_line(page: Page, scan: StockScanned) -> list[Outcome]:
     """A scan that names a line: known, or not known yet (R15)."""
     order_id, line_id = scan.order_id or "", scan.line_id or ""
+    occurred_at = scan.cause.occurred_at
     line = page.line(order_id, line_id)
     if line is not None:
-        return decide_line_scan(page, line, scan.type, scan.location, scan.quantity, scan.cause.occurred_at)
-    parked = ScanParked(order_id, line_id, scan.location, scan.quantity, scan.type, scan.cause.occurred_at)
+        return decide_line_scan(page, line, scan.type, scan.location, scan.quantity, occurred_at=occurred_at)
+    parked = ScanParked(order_id, line_id, scan.location, scan.quantity, scan.type, occurred_at)
     if scan.type in _LEAVING:
         return [StockMoved(scan.location, -scan.quantity), parked]
     return [parked]
@@ -87,8 +88,15 @@ def _scan_of_line(page: Page, scan: StockScanned) -> list[Outcome]:
 
 def decide_parked_scan(page: Page, line: Line, parked: ParkedScan) -> list[Outcome]:
     """Set a parked scan against its line, now that it is known; the stock has moved already (R15)."""
-    kind, at = ScanType(parked.type), parked.occurred_at
-    return decide_line_scan(page, line, kind, parked.location, parked.quantity, at, has_stock_moved=True)
+    return decide_line_scan(
+        page,
+        line,
+        ScanType(parked.type),
+        parked.location,
+        parked.quantity,
+        occurred_at=parked.occurred_at,
+        has_stock_moved=True,
+    )
 
 
 _LEAVING = frozenset((ScanType.SHIPPED, ScanType.SHORTED))
@@ -101,8 +109,8 @@ def decide_line_scan(
     kind: ScanType,
     location: str,
     quantity: int,
-    occurred_at: int,
     *,
+    occurred_at: int,
     has_stock_moved: bool = False,
 ) -> list[Outcome]:
     """Return what a PICKED, UNPICKED, SHIPPED or SHORTED scan does to a known line and to stock.
@@ -132,7 +140,7 @@ def _picked(page: Page, line: Line, location: str, quantity: int, occurred_at: i
     """Units are off the shelf: the line's own, and what it lacks (R14)."""
     place = line.place(location)
     lack = quantity - (place.unpicked if place else 0)
-    taken = take_over(page, line, location, lack, "picked", occurred_at) if lack > 0 else []
+    taken = take_over(page, line, location, lack, verb="picked", occurred_at=occurred_at) if lack > 0 else []
     return [*taken, UnitsPicked(line.order_id, line.line_id, location, quantity)]
 
 
@@ -140,12 +148,12 @@ def _shipped(page: Page, line: Line, location: str, quantity: int, occurred_at: 
     """Units left: picked ones first, then the line's other units there, and what it lacks (R14)."""
     place = line.place(location)
     lack = quantity - (place.allocated if place else 0)
-    taken = take_over(page, line, location, lack, "shipped", occurred_at) if lack > 0 else []
+    taken = take_over(page, line, location, lack, verb="shipped", occurred_at=occurred_at) if lack > 0 else []
     picked = min(quantity, place.picked if place else 0)
     return [*taken, UnitsShipped(line.order_id, line.line_id, location, quantity, picked)]
 
 
-def take_over(page: Page, line: Line, location: str, lack: int, verb: str, occurred_at: int) -> list[Outcome]:
+def take_over(page: Page, line: Line, location: str, lack: int, *, verb: str, occurred_at: int) -> list[Outcome]:
     """Give a line units that it took out of turn: the WMS is right (R14).
 
     They count against what the line waits for, then against what it holds elsewhere, then raise what it ordered. The

@@ -44,6 +44,7 @@ from bostream.domain.sku.state import (
     ParkedScan,
     ParkedScans,
     Place,
+    Stock,
 )
 from bostream.domain.sku.timers import (
     INBOUND_SETTLED,
@@ -188,6 +189,7 @@ def _change_demand(
     match outcome:
         case TermsChanged():
             line.terms = outcome.terms
+            _know_locations(page, outcome.terms.locations)
         case DemandAdded():
             line.ordered += outcome.quantity
             line.is_moved = False
@@ -207,6 +209,14 @@ def _change_demand(
         case _:  # pragma: no cover
             assert_never(outcome)
     settle(page, head, line, before, log_time)
+
+
+def _know_locations(page: Page, locations: tuple[str, ...]) -> None:
+    """Give each a stock row: its position may be published from now on, so it must be found again later."""
+    for location in locations:
+        key = page.stock_key(location)
+        if page.book.stock.get(key) is None:
+            page.book.stock.put(key, Stock())
 
 
 def _add_entry(line: Line, seniority: int, quantity: int) -> None:

@@ -18,6 +18,7 @@ import msgspec
 
 from bostream.domain.sku.events import ShipPolicy, Terms
 from bostream.domain.state import TableSpec
+from bostream.errors import InvariantError
 
 ANY_LOCATION = "*"
 """The scope of lines that may be served from everywhere."""
@@ -161,7 +162,8 @@ class Line(msgspec.Struct, array_like=True):
     def entry_before(self, end: int) -> tuple[Entry, int]:
         """Return the entry that holds the last unit before ``end`` on the line's axis, and where that entry begins.
 
-        Beyond the axis it is the last entry; the line must have one.
+        Raises:
+            InvariantError: the axis ends before.
         """
         return entry_before(self.entries, end)
 
@@ -183,8 +185,7 @@ def entry_before(entries: list[Entry], end: int) -> tuple[Entry, int]:
         if start + entry.demand >= end:
             return entry, start
         start += entry.demand
-    last = entries[-1]
-    return last, start - last.demand
+    raise InvariantError(f"units up to {end} were asked of entries that end at {start}")
 
 
 class QueueEntry(msgspec.Struct, array_like=True):
