@@ -108,15 +108,15 @@ class ReferenceBook:
         """
         self.ledger.log_time = log_time
         horizon = self.ledger.log_time - self._rules.duplicate_horizon
-        for identity in _older(self._seen, horizon):
+        for identity in _until(self._seen, horizon - 1):  # at the horizon it is still the same scan
             del self._seen[identity]
-        kept = {key: [(at, scan) for at, scan in scans if at >= horizon] for key, scans in self._parked.items()}
+        kept = {key: [(at, scan) for at, scan in scans if at > horizon] for key, scans in self._parked.items()}
         self._parked = {key: scans for key, scans in kept.items() if scans}
         retained = self.ledger.log_time - self._rules.retention
         self._inbound = {
-            key: notice for key, notice in self._inbound.items() if notice.is_open or notice.settled_at >= retained
+            key: notice for key, notice in self._inbound.items() if notice.is_open or notice.settled_at > retained
         }
-        for key in _older(self.ledger.closed_at, retained):
+        for key in _until(self.ledger.closed_at, retained):
             del self.ledger.closed_at[key]
             del self.ledger.lines[key]
 
@@ -402,6 +402,6 @@ class ReferenceBook:
         return self.ledger.sequence
 
 
-def _older(moments: Mapping[Key, int], before: int) -> list[Key]:
-    """Return the keys whose moment lies before this one; they stand in order of their moments."""
-    return [key for key, _ in itertools.takewhile(lambda item: item[1] < before, moments.items())]
+def _until(moments: Mapping[Key, int], last: int) -> list[Key]:
+    """Return the keys whose moment is this one or lies before it; they stand in order of their moments."""
+    return [key for key, _ in itertools.takewhile(lambda item: item[1] <= last, moments.items())]

@@ -115,9 +115,9 @@ class BookSubject:
         return facts
 
     def _fire(self, log_time: int) -> None:
-        """R21: a timer fires before the record that carries log time past its due moment."""
+        """R21: a timer fires before the record with which log time reaches its due moment."""
         timers = self._state.table(TIMERS)
-        while due := [(key, timer) for key, timer in timers.scan(b"") if timer.due < log_time]:
+        while due := [(key, timer) for key, timer in timers.scan(b"") if timer.due <= log_time]:
             key, timer = due[0]
             timers.delete(key)
             for _ in fire(self._book, timer, timer.due):
