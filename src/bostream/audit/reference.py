@@ -295,7 +295,7 @@ class ReferenceBook:
             self._notice(event.asn_id, stated.line_id).is_announced = True
         wanted = {stated.line_id: stated.quantity for stated in event.lines}
         for (asn_id, line_id), notice in self._inbound.items():
-            if asn_id == event.asn_id:
+            if asn_id == event.asn_id and notice.is_announced:
                 if event.closed and not notice.is_closed:
                     notice.settled_at = self.ledger.log_time
                 notice.is_closed = event.closed

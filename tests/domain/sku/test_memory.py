@@ -146,6 +146,22 @@ def test_asn_lines_are_forgotten_after_the_retention_once_they_ended_or_never_ca
     assert [] == list(fire(story.book, Timer(0, timers.INBOUND_SETTLED, (SKU, "ended", "1")), story.now))
 
 
+def test_an_asn_line_is_kept_for_the_retention_from_its_end_even_if_it_was_received_before_any_notice() -> None:
+    story = Story(Rules(closed_retention=DAY))
+    story.receive(1, asn=("N", "1"))
+    story.receive(1, asn=("N", "2"))
+    story.pass_time(DAY - HOUR)
+    story.asn("N", {"1": 1}, eta=9 * DAY, closed=True)
+
+    story.pass_time(HOUR)
+    assert story.book.page(SKU).inbound("N", "1") is not None
+    # The end of the ASN says nothing of a line that no notice ever named.
+    assert story.book.page(SKU).inbound("N", "2") is None
+
+    story.pass_time(DAY)
+    assert story.book.page(SKU).inbound("N", "1") is None
+
+
 def test_a_timer_of_an_asn_line_that_ended_again_later_waits_for_the_later_end() -> None:
     story = Story(Rules(closed_retention=DAY))
     story.asn("N", {"1": 1}, eta=DAY, closed=True)

@@ -3,7 +3,7 @@
 from bostream.domain.sku.book import Rules
 from bostream.domain.sku.events import LineDemand, ScanType, ShipPolicy, Terms
 from bostream.domain.sku.outcomes import EtaMoved, EtaTold, InboundStated, Outcome
-from tests.domain.sku.harness import DAY, HOUR, Story, discrepancies
+from tests.domain.sku.harness import DAY, HOUR, SKU, Story, discrepancies
 
 
 def moved(outcomes: list[Outcome]) -> list[tuple[str, int | None, str | None]]:
@@ -234,3 +234,15 @@ def test_picking_and_shipping_allocated_units_moves_no_promise() -> None:
 
     assert [] == moved(outcomes)
     assert DAY == story.line("A").eta
+
+
+def test_a_location_expects_its_own_earliest_supply() -> None:
+    story = Story()
+    story.asn("N", {"1": 2}, eta=30 * DAY)
+    story.asn("M", {"1": 2}, eta=20 * DAY)
+    story.asn("L", {"1": 2}, eta=10 * DAY, location="W2")
+
+    assert (4, 20 * DAY) == (story.position().inbound, story.position().next_eta)
+    assert (2, 10 * DAY) == (story.position("W2").inbound, story.position("W2").next_eta)
+    assert [story.position("W2"), story.position("W1")] == story.book.page(SKU).positions(["W2", "W1"])
+    assert story.position("W3").next_eta is None

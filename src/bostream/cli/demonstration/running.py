@@ -7,13 +7,13 @@ is of everything that was processed, and whatever was not is said.
 import contextlib
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 from bostream.adapters.clock import SystemClock
 from bostream.adapters.kafka_admin import KafkaTopics
@@ -22,12 +22,13 @@ from bostream.audit.verify import audit
 from bostream.cli.audit import KafkaSource, application_of
 from bostream.cli.demonstration import words
 from bostream.cli.demonstration.board import Board
-from bostream.cli.demonstration.observing import LagWatch, Observer, Progress, quiet_connection
+from bostream.cli.demonstration.interrupts import Interrupts
+from bostream.cli.demonstration.observing import Lag, LagWatch, Observer, Progress, quiet_connection
 from bostream.cli.demonstration.plan import Plan
 from bostream.cli.demonstration.processes import Guard, TrafficProcess, Worker, Workers
 from bostream.cli.demonstration.report import Report, Seconds
 from bostream.cli.demonstration.scene import RateMeter, Scene
-from bostream.cli.demonstration.screen import PLAIN_EVERY_S, Screen, say
+from bostream.cli.demonstration.screen import AuditProgress, Screen, say
 from bostream.cli.demonstration.traffic import Task, Word
 from bostream.cli.produce import sending_settings
 from bostream.cli.wiring import reader_settings, refuse_wrong_topics, topic_specs
@@ -59,28 +60,6 @@ class BeforeAudit(Protocol):
 
 def _nothing(settings: Settings) -> None:
     del settings
-
-
-class Interrupts:
-    """Ctrl-C and SIGTERM: the first asks for a clean end, the second ends everything at once."""
-
-    def __init__(self) -> None:
-        self.is_stopping = False
-
-    @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        """Catch them."""
-        kept = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in kept.items():
-                signal.signal(number, handler)
-
-    def _take(self, _number: int, _frame: FrameType | None) -> None:
-        if self.is_stopping:
-            raise KeyboardInterrupt
-        self.is_stopping = True
 
 
 class _Stage(NamedTuple):
@@ -137,7 +116,7 @@ class Demonstration:
                 guard = stack.enter_context(Guard(directory))
                 report = self._run_on(self._kafka(stack), directory, guard, stack)
             is_kept = bool(report.problems)
-        except BostreamError:
+        except Exception:
             if _has_logs(directory):
                 say(f"what it started has written: {directory / 'logs'}")
             raise
@@ -246,7 +225,10 @@ class Demonstration:
         stage.lag.end()
         stage.workers.stop()
         self._catch_up(stage)
-        self._scene(stage, "done" if not unprocessed else "not all processed")
+        last = (
+            None if stage.lag.last is None else msgspec.structs.replace(stage.lag.last, inputs=unprocessed, internal=0)
+        )
+        self._scene(stage, "not all processed" if unprocessed else "done", last)
         self._screen.close()
         audit_began_s = self._clock.monotonic_s()
         findings = self._audit(stage.settings)
@@ -383,7 +365,7 @@ class Demonstration:
         where = f"Kafka {KAFKA_VERSION}, embedded" if self._plan.is_embedded else "your Kafka"
         return f"{where} at {stage.servers}"
 
-    def _scene(self, stage: _Stage, phase: str) -> None:
+    def _scene(self, stage: _Stage, phase: str, lag: Lag | None = None) -> None:
         observed = stage.board.look(self._clock.now())
         progress = stage.traffic.progress
         self._screen.show(
@@ -393,35 +375,12 @@ class Demonstration:
                 phase=phase,
                 elapsed_s=self._elapsed_s(),
                 observed=observed,
-                lag=stage.lag.last,
+                lag=lag or stage.lag.last,
                 workers=stage.workers.states,
                 traffic=progress,
                 rates=self._rates.rates(self._clock.monotonic_s(), observed, progress),
             )
         )
-
-
-class AuditProgress:
-    """Tells on standard error which topic is being compared; on a terminal in one line that is written over."""
-
-    def __init__(self, clock: SystemClock) -> None:
-        self._clock = clock
-        self._is_terminal = sys.stderr.isatty()
-        self._told_s = clock.monotonic_s()
-
-    def __call__(self, phase: str, records: int, *, is_done: bool) -> None:
-        """Tell it, not too often."""
-        now_s = self._clock.monotonic_s()
-        if self._is_terminal:
-            print(f"\r\x1b[K  {phase}: {words.count(records, 'record')}", end="", file=sys.stderr, flush=True)
-        elif is_done and now_s - self._told_s >= PLAIN_EVERY_S:
-            self._told_s = now_s
-            say(f"  audit: {phase} compared, {words.count(records, 'record')}")
-
-    def close(self) -> None:
-        """Remove the line."""
-        if self._is_terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def _has_logs(directory: Path) -> bool:

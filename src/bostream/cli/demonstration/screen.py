@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 
 from bostream.adapters.clock import SystemClock
+from bostream.cli.demonstration import words
 from bostream.cli.demonstration.scene import Scene
 from bostream.cli.demonstration.view import LiveTable, plain_line
 
@@ -77,6 +78,29 @@ class LiveScreen:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+class AuditProgress:
+    """Tells on standard error which topic is being compared; on a terminal in one line that is written over."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+        self._is_terminal = sys.stderr.isatty()
+        self._told_s = clock.monotonic_s()
+
+    def __call__(self, phase: str, records: int, *, is_done: bool) -> None:
+        """Tell it, not too often."""
+        now_s = self._clock.monotonic_s()
+        if self._is_terminal:
+            print(f"\r\x1b[K  {phase}: {words.count(records, 'record')}", end="", file=sys.stderr, flush=True)
+        elif is_done and now_s - self._told_s >= PLAIN_EVERY_S:
+            self._told_s = now_s
+            say(f"  audit: {phase} compared, {words.count(records, 'record')}")
+
+    def close(self) -> None:
+        """Remove the line."""
+        if self._is_terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 def say(sentence: str) -> None:

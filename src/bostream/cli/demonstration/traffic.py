@@ -31,7 +31,7 @@ from bostream.engine.ports import Output
 from bostream.errors import BostreamError, BrokerError
 from bostream.traffic import dataset
 from bostream.traffic.agenda import ASNS, ORDERS, SCANS, Emission, Tally
-from bostream.traffic.scenarios import Scenario
+from bostream.traffic.scenarios import Scenario, StorySettings
 from bostream.traffic.stream import (
     DAY_US,
     Traffic,
@@ -53,6 +53,7 @@ _SILENCE_MAX_S: Final = 30.0
 """Without word of the workers for this long it goes on nevertheless: a pause must not last for ever."""
 _HEARD_MAX: Final = 2_000
 _HEAR_WAIT_S: Final = 0.2
+_LAUNCH_ORDERS_PER_SECOND: Final = 50
 _MORNING_US: Final = 7 * 3_600_000_000
 
 
@@ -238,6 +239,7 @@ class Maker:
                 scenario=task.scenario,
                 run_id=task.run_id,
                 rhythm=False,
+                story=_story(task.duration_s),
             )
         )
 
@@ -292,6 +294,15 @@ class Maker:
             held_back_s=self._held_back_s,
             provenance=provenance(traffic.settings, self._dataset_tally),
         )
+
+
+def _story(duration_s: float | None) -> StorySettings:
+    """Return the sizes of the stories: in a run of seconds the rush is smaller, else it would be all that happens."""
+    usual = StorySettings()
+    if duration_s is None:
+        return usual
+    orders = min(usual.launch_orders, round(duration_s * _LAUNCH_ORDERS_PER_SECOND))
+    return msgspec.structs.replace(usual, launch_orders=max(1, orders))
 
 
 def tell(progress: Progress) -> None:

@@ -133,7 +133,7 @@ def _latency(scene: Scene) -> Panel:
         rows.add_row(name, Text(words.milliseconds(now), style="bold"), words.milliseconds(ever))
     rows.add_row("samples", f"{recent.samples:,}", f"{overall.samples:,}")
     for worker in scene.workers[:3]:
-        state = Text("running", style="green") if worker.is_running else Text("down", style="red")
+        state = Text("running", style="green") if worker.is_running else Text("stopped", style="yellow")
         restarts = worker.kills + worker.crashes
         rows.add_row(worker.name, state, words.count(restarts, "restart") if restarts else "")
     return _box("allocation latency", rows)

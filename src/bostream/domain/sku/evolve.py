@@ -265,16 +265,16 @@ def _expect(page: Page, outcome: InboundStated | InboundReceived, log_time: int)
     head = page.head
     _count_inbound(page, head, inbound, is_gone=True)
     if isinstance(outcome, InboundStated):
+        is_settled_now = outcome.closed and not inbound.is_closed
         inbound.location, inbound.eta, inbound.quantity = outcome.location, outcome.eta, outcome.line.quantity
         inbound.is_announced, inbound.is_closed = True, outcome.closed
-        is_settled = outcome.closed
+        if not outcome.closed:
+            inbound.settled_at = None
     else:
         inbound.received += outcome.quantity
-        is_settled = inbound.is_closed or not inbound.is_announced
+        is_settled_now = not inbound.is_announced and inbound.settled_at is None
     _count_inbound(page, head, inbound, is_gone=False)
-    if not is_settled:
-        inbound.settled_at = None
-    elif inbound.settled_at is None:
+    if is_settled_now:
         inbound.settled_at = log_time
         due = log_time + page.book.rules.closed_retention
         arm(page.book, due, INBOUND_SETTLED, page.sku, outcome.asn_id, line_id)
