@@ -451,5 +451,5 @@ def test_a_location_that_was_shown_once_stays_up_to_date_when_nobody_names_it_an
     driver.send(order("A", ("1", "S", 1), locations=("E", "W")), NOON)
     driver.send(order("A", version=2, action=OrderAction.CANCELLED), NOON + SECOND)
     driver.send(order("B", ("1", "S", 2)), NOON + 2 * SECOND)
-    shown = driver.compacted("stock-positions")
+    shown: dict[str, Any] = driver.compacted("stock-positions")
     assert {"S/E": 2, "S/W": 2} == {key: position.waiting for key, position in shown.items()}

@@ -28,7 +28,7 @@ _NO_BROKER = "kafka://127.0.0.1:1"
 """Never connected to: the transport is off."""
 
 
-class _Boot(BootStrategy):  # type: ignore[misc]  # Faust ships no types
+class _Boot(BootStrategy):
     enable_kafka = False
     enable_web = False
     enable_sensors = False
@@ -67,7 +67,6 @@ class FaustHost:
         self.failure: Exception | None = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="bostream-kafka")
         self._app = faust.App(app, broker=_NO_BROKER, datadir=tempfile.gettempdir(), autodiscover=False)
-        self._app.BootStrategy = _Boot
         self._app.boot_strategy = _Boot(self._app)
         self._channels = {stage: self._add_agent(stage) for stage in stages}
         self._finished: asyncio.Event | None = None
@@ -87,7 +86,7 @@ class FaustHost:
     def _add_service(self) -> None:
         host = self
 
-        class LoopService(faust.Service):  # type: ignore[misc]
+        class LoopService(faust.Service):
             async def on_start(self) -> None:
                 host._finished = asyncio.Event()
 
