@@ -12,7 +12,6 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from fastavro.schema import SchemaParseException
 from fastavro.types import Schema as AvroSchema
 
-from bostream.contract.avro_encoder import compile_encoder
 from bostream.contract.reasons import BadRecord
 from bostream.errors import BadRecordError
 
@@ -115,11 +114,8 @@ def _unreadable(error: Exception) -> BadRecordError:
 
 
 def compile_writer(schema: Schema) -> Write:
-    """Return what writes values of this schema; raises ValueError, OverflowError, TypeError or KeyError on others."""
+    """Return what writes values of this schema; raises ValueError, TypeError or KeyError on others."""
     plain = _plain(schema)
-    encode = compile_encoder(plain)
-    if encode is not None:
-        return lambda header, value: header + encode(value)
 
     def write(header: bytes, value: Any) -> bytes:
         stream = BytesIO()
