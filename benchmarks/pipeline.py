@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.workload import Workload
-from bostream.adapters.kafka_producing import RecordSender
-from bostream.adapters.kafka_reading import TopicReader
+from bostream.adapters.kafka.producing import RecordSender
+from bostream.adapters.kafka.reading import TopicReader
 from bostream.cli.wiring import connection, reader_settings
 from bostream.contract.codec import RecordReader, single_object_writer
 from bostream.contract.records import AllocationEvent, InventoryScan, OrderEvent, OrderLine, PublicRecord

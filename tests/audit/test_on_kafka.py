@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 
-from bostream.adapters.kafka_reading import TopicReader
+from bostream.adapters.kafka.reading import TopicReader
 from bostream.audit.findings import Findings
 from bostream.audit.verify import audit
 from bostream.cli.audit import KafkaSource, application_of

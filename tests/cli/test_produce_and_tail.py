@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 import bostream.cli.produce
 import bostream.cli.tail  # noqa: F401 - both add their commands to app
-from bostream.adapters.kafka_admin import KafkaTopics
+from bostream.adapters.kafka.admin import KafkaTopics
 from bostream.cli.main import app
 from bostream.contract.deadletter import dead_letter
 from bostream.contract.partitioner import partition_for

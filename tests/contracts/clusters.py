@@ -13,7 +13,9 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bostream.adapters.kafka import KafkaGroupConsumer, KafkaLogEnds, KafkaLogReader, KafkaTransactionalProducer
+from bostream.adapters.kafka.group import KafkaGroupConsumer
+from bostream.adapters.kafka.logs import KafkaLogEnds, KafkaLogReader
+from bostream.adapters.kafka.transactions import KafkaTransactionalProducer
 from bostream.embedded import Broker
 from bostream.engine.ports import (
     GroupConsumer,

@@ -21,9 +21,9 @@ from typing import Any, Self
 import msgspec
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 
-from bostream.adapters.kafka import KafkaLogReader
-from bostream.adapters.kafka_admin import KafkaTopics
-from bostream.adapters.kafka_reading import TopicReader
+from bostream.adapters.kafka.admin import KafkaTopics
+from bostream.adapters.kafka.logs import KafkaLogReader
+from bostream.adapters.kafka.reading import TopicReader
 from bostream.cli.wiring import connection, reader_settings, topic_specs
 from bostream.contract.codec import RecordReader, json_writer, single_object_writer
 from bostream.contract.deadletter import dead_letter_topic

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from bostream.adapters.kafka import KafkaLogReader
+from bostream.adapters.kafka.logs import KafkaLogReader
 from bostream.adapters.rocks import RocksStoreFactory
 from bostream.audit.findings import Kind
 from bostream.audit.verify import audit

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bostream.adapters.clock import SystemClock
-from bostream.adapters.kafka_reading import TopicReader, committed_offsets
+from bostream.adapters.kafka.reading import TopicReader, committed_offsets
 from bostream.audit.demand import DemandRules
 from bostream.audit.findings import Findings, Place
 from bostream.audit.reference import ReferenceRules

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bostream.adapters.clock import SystemClock
-from bostream.adapters.kafka_producing import RecordSender
+from bostream.adapters.kafka.producing import RecordSender
 from bostream.cli.exits import Exit, exit_on_error
 from bostream.cli.input_lines import (
     BadLine,

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from bostream.adapters.clock import SystemClock
-from bostream.adapters.kafka_reading import TopicReader
+from bostream.adapters.kafka.reading import TopicReader
 from bostream.cli.exits import exit_on_error
 from bostream.cli.main import app as cli
 from bostream.cli.options import App, Bootstrap, Config, Set, settings_of

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from bostream.adapters.kafka_admin import KafkaTopics
+from bostream.adapters.kafka.admin import KafkaTopics
 from bostream.cli.exits import Exit, exit_on_error
 from bostream.cli.main import app as cli
 from bostream.cli.options import App, Bootstrap, Config, Set, settings_of

@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bostream.adapters.clock import SystemClock
 from bostream.adapters.failpoints import parse_failpoint
-from bostream.adapters.kafka import (
-    KafkaGroupConsumer,
-    KafkaLogEnds,
-    KafkaLogReader,
-    KafkaTransactionalProducer,
-)
-from bostream.adapters.kafka_admin import KafkaTopics
+from bostream.adapters.kafka.admin import KafkaTopics
+from bostream.adapters.kafka.group import KafkaGroupConsumer
+from bostream.adapters.kafka.logs import KafkaLogEnds, KafkaLogReader
+from bostream.adapters.kafka.transactions import KafkaTransactionalProducer
 from bostream.adapters.rocks import RocksStoreFactory
 from bostream.contract.codec import InputReader, RecordWriter, json_writer, single_object_writer
 from bostream.contract.deadletter import dead_letter, dead_letter_topic

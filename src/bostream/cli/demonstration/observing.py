@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from bostream.adapters.clock import SystemClock
-from bostream.adapters.kafka import KafkaLogEnds, KafkaLogReader
-from bostream.adapters.kafka_admin import KafkaTopics
-from bostream.adapters.kafka_reading import TopicReader, committed_offsets
+from bostream.adapters.kafka.admin import KafkaTopics
+from bostream.adapters.kafka.logs import KafkaLogEnds, KafkaLogReader
+from bostream.adapters.kafka.reading import TopicReader, committed_offsets
 from bostream.cli.demonstration.board import Board
 from bostream.cli.wiring import connection, reader_settings
 from bostream.contract.topics import documents_log, public_topic, skus_log

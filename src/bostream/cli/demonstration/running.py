@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from bostream.adapters.clock import SystemClock
-from bostream.adapters.kafka_admin import KafkaTopics
+from bostream.adapters.kafka.admin import KafkaTopics
 from bostream.audit.findings import Findings
 from bostream.audit.verify import audit
 from bostream.cli.audit import KafkaSource, application_of

@@ -19,9 +19,9 @@ from typing import Final
 import msgspec
 
 from bostream.adapters.clock import SystemClock
-from bostream.adapters.kafka import KafkaLogReader
-from bostream.adapters.kafka_producing import RecordSender
-from bostream.adapters.kafka_reading import TopicReader
+from bostream.adapters.kafka.logs import KafkaLogReader
+from bostream.adapters.kafka.producing import RecordSender
+from bostream.adapters.kafka.reading import TopicReader
 from bostream.cli.demonstration.board import EVENT_ID_HEADER
 from bostream.contract.codec import RecordReader, RecordWriter, single_object_writer
 from bostream.contract.records import AllocationEvent

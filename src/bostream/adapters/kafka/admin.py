@@ -11,7 +11,8 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from bostream.adapters.kafka import Settings, error_of
+from bostream.adapters.kafka.errors import error_of
+from bostream.adapters.kafka.records import Settings
 from bostream.contract.topics import ActualTopic, TopicSpec
 from bostream.errors import BrokerError
 

@@ -10,7 +10,8 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from bostream.adapters.kafka import Settings, error_of
+from bostream.adapters.kafka.errors import error_of
+from bostream.adapters.kafka.records import Settings
 from bostream.engine.ports import Output
 from bostream.errors import BrokerError, ConfigurationError
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from bostream.adapters.kafka import KafkaLogReader, Settings, error_of
+from bostream.adapters.kafka.errors import error_of
+from bostream.adapters.kafka.logs import KafkaLogReader
+from bostream.adapters.kafka.records import Settings
 from bostream.engine.ports import LogRange, Partition, Record
 from bostream.errors import BrokerError, ConfigurationError
 
