@@ -218,7 +218,6 @@ class Application:
             for wire, make in (("avro", single_object_writer), ("json", json_writer))
         }
         self._offsets: Consumer | None = None
-        self._ends: Consumer | None = None
         self._follower: Follower | None = None
         self._sent = 0
 
@@ -230,7 +229,7 @@ class Application:
     ) -> None:
         for worker in self.workers:
             worker.end_now()
-        for client in (self._offsets, self._ends, self._follower):
+        for client in (self._offsets, self._follower):
             if client is not None:
                 client.close()
         if kind is not None:
@@ -354,13 +353,8 @@ class Application:
 
     def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """Return where partitions end for everybody, uncommitted records included."""
-        if self._ends is None:
-            settings = {**reader_settings(self.settings), "isolation.level": "read_uncommitted"}
-            self._ends = Consumer(settings)
-        ends = {}
-        for partition in partitions:
-            ends[partition] = self._ends.get_watermark_offsets(TopicPartition(*partition), _CALL_TIMEOUT_S)[1]
-        return ends
+        ranges = TopicReader(reader_settings(self.settings)).ranges(list(partitions))
+        return {partition: one.end for partition, one in ranges.items()}
 
     def is_at_rest(self) -> bool:
         """Tell whether the group has committed past every record of every input and internal log.

@@ -92,12 +92,16 @@ class KafkaTopics:
         return created
 
     def _await_visible(self, names: Sequence[str]) -> None:
-        """Wait until the brokers' metadata has the topics: a topic that was just created may be missing from it."""
+        """Wait until the brokers' metadata has the topics, each partition with a leader: at first it may not."""
         deadline_s = time.monotonic() + _TIMEOUT_S
-        while missing := set(names) - self._metadata().topics.keys():
+        while missing := {name for name in names if not self._is_led(name)}:
             if time.monotonic() > deadline_s:
-                raise BrokerError(f"{', '.join(sorted(missing))}: created, but not in the brokers' metadata")
+                raise BrokerError(f"{', '.join(sorted(missing))}: created, but the brokers name no leader")
             time.sleep(_POLL_S)
+
+    def _is_led(self, name: str) -> bool:
+        topic = self._metadata().topics.get(name)
+        return topic is not None and topic.error is None and all(p.leader >= 0 for p in topic.partitions.values())
 
 
 def _values(entries: Mapping[str, ConfigEntry]) -> dict[str, str]:

@@ -75,8 +75,7 @@ class TopicReader:
         try:
             found = {}
             for partition in partitions:
-                start, end = consumer.get_watermark_offsets(_theirs(partition), timeout=_TIMEOUT_S)
-                found[partition] = LogRange(start, end)
+                found[partition] = _watermarks(consumer, partition)
             if since is not None and partitions:
                 asked = [TopicPartition(p.topic, p.number, since // 1000) for p in partitions]
                 for answer in consumer.offsets_for_times(asked, timeout=_TIMEOUT_S):
@@ -100,7 +99,7 @@ class TopicReader:
         deadline_s = time.monotonic() + _STALL_TIMEOUT_S
         try:
             for partition, one in ranges.items():
-                while consumer.get_watermark_offsets(_theirs(partition), timeout=_TIMEOUT_S)[1] < one.end:
+                while _watermarks(consumer, partition).end < one.end:
                     if time.monotonic() > deadline_s:
                         raise BrokerError(f"a transaction on {partition} stays open")
                     time.sleep(_IDLE_S)
@@ -162,6 +161,19 @@ class TopicReader:
                     raise BrokerError(f"the end of {names} was not reached: is a broker away, or a transaction open?")
         finally:
             reader.shut()
+
+
+def _watermarks(consumer: Consumer, partition: Partition) -> LogRange:
+    """Ask for both ends; right after a topic was made or a leader moved, brokers refuse for a moment."""
+    deadline_s = time.monotonic() + _TIMEOUT_S
+    while True:
+        try:
+            return LogRange(*consumer.get_watermark_offsets(_theirs(partition), timeout=_TIMEOUT_S))
+        except KafkaException as exception:
+            code = error_of(exception).code()
+            if code != KafkaError.NOT_LEADER_FOR_PARTITION or time.monotonic() > deadline_s:
+                raise
+            time.sleep(_IDLE_S)
 
 
 def committed_offsets(settings: Settings, group: str, partitions: Sequence[Partition]) -> dict[Partition, int]:
