@@ -26,7 +26,7 @@ from bostream.engine.overlay import Overlay
 from bostream.engine.ports import Origin, Output, Partition, Record, StageFactory
 from bostream.engine.task import TaskState
 from bostream.engine.timers import TimerQueue
-from bostream.stages.common import InternalLogs
+from bostream.stages.common import InternalLogs, Outputs
 from bostream.stages.documents import documents_stage
 from bostream.stages.intake import make_intake
 from bostream.stages.skus import skus_stage
@@ -130,8 +130,9 @@ def main() -> None:
     recording = Recording(arguments.seconds)
     schemas = load_schemas()
     writers = {topic: single_object_writer(topic, schemas) for topic in OUTPUT_RECORDS}
-    skus = skus_stage(app=APP, partitions=1, writers=writers)
-    documents = documents_stage(app=APP, partitions=1, writers=writers)
+    logs, outputs = InternalLogs(APP, 1), Outputs(APP, writers)
+    skus = skus_stage(logs, outputs)
+    documents = documents_stage(logs, outputs)
     rows: dict[str, tuple[list[Record], Callable[[list[Record]], Measured]]] = {
         INTAKE: (recording.inputs, intake),
         DOCUMENTS_IN_MEMORY: (recording.documents, lambda records: in_memory(records, documents)),

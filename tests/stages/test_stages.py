@@ -20,6 +20,7 @@ from bostream.domain.sku.events import (
 )
 from bostream.engine.ports import Origin, Output, Record, StatefulStage
 from bostream.errors import BadRecordError, ConfigurationError
+from bostream.stages.common import InternalLogs, Outputs
 from bostream.stages.documents import documents_stage
 from bostream.stages.skus import skus_stage
 from bostream.testing.memory import MemoryState
@@ -28,8 +29,8 @@ SCHEMAS = load_schemas()
 WRITERS = {topic: single_object_writer(topic, SCHEMAS) for topic in OUTPUT_RECORDS}
 CAUSE = Cause("c", "orders/HELD", 1, 2)
 FACTORIES = [
-    documents_stage(app="shop", partitions=2, writers=WRITERS),
-    skus_stage(app="shop", partitions=2, writers=WRITERS),
+    documents_stage(InternalLogs("shop", 2), Outputs("shop", WRITERS)),
+    skus_stage(InternalLogs("shop", 2), Outputs("shop", WRITERS)),
 ]
 
 

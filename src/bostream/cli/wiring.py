@@ -18,7 +18,7 @@ from bostream.contract.codec import InputReader, RecordWriter, json_writer, sing
 from bostream.contract.deadletter import dead_letter, dead_letter_topic
 from bostream.contract.records import OUTPUT_RECORDS
 from bostream.contract.schemas import Schemas, load_schemas
-from bostream.contract.topics import TopicSpec, changelog, differences, documents_log, public_topic, skus_log, topics
+from bostream.contract.topics import TopicSpec, changelog, differences, public_topic, topics
 from bostream.domain.documents.desk import DeskRules
 from bostream.domain.sku.book import Rules
 from bostream.engine.assignment import Assignment
@@ -30,6 +30,7 @@ from bostream.engine.task import LogSpec, Task
 from bostream.engine.transaction import TransactionLoop
 from bostream.errors import ConfigurationError
 from bostream.settings import Settings
+from bostream.stages.common import InternalLogs, Outputs
 from bostream.stages.documents import documents_stage
 from bostream.stages.intake import INPUT_TOPICS, make_intake
 from bostream.stages.skus import skus_stage
@@ -154,16 +155,11 @@ def output_writers(settings: Settings, schemas: Schemas) -> Mapping[str, RecordW
 def log_specs(settings: Settings, schemas: Schemas) -> tuple[LogSpec, LogSpec]:
     """Return both internal logs with their stages."""
     app, prefix = settings.app, settings.topics.prefix
-    shared: dict[str, Any] = {
-        "app": app,
-        "partitions": settings.engine.partitions,
-        "writers": output_writers(settings, schemas),
-        "prefix": prefix,
-    }
-    documents, skus = documents_log(app, prefix), skus_log(app, prefix)
+    logs = InternalLogs(app, settings.engine.partitions, prefix)
+    outputs = Outputs(app, output_writers(settings, schemas), prefix)
     return (
-        LogSpec(documents, changelog(documents), documents_stage(rules=desk_rules(settings), **shared)),
-        LogSpec(skus, changelog(skus), skus_stage(rules=sku_rules(settings), **shared)),
+        LogSpec(logs.documents, changelog(logs.documents), documents_stage(logs, outputs, desk_rules(settings))),
+        LogSpec(logs.skus, changelog(logs.skus), skus_stage(logs, outputs, sku_rules(settings))),
     )
 
 

@@ -4,12 +4,11 @@ What must stay true: what is emitted follows from the log alone; nothing is reme
 state.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final, assert_never
 
 import msgspec
 
-from bostream.contract.codec import RecordWriter
 from bostream.contract.identity import join_key
 from bostream.contract.records import Audience, Notification, NotificationLine, NotificationType
 from bostream.domain.documents import outcomes as desk_outcomes
@@ -143,26 +142,9 @@ def notification(notice: Notice, identity: str) -> Notification:
     )
 
 
-def documents_stage(
-    *,
-    app: str,
-    partitions: int,
-    writers: Mapping[str, RecordWriter],
-    rules: DeskRules | None = None,
-    prefix: str = "",
-) -> StageFactory:
-    """Return what makes the document desk of one partition.
-
-    Args:
-        app: the application's name.
-        partitions: how many partitions each internal log has.
-        writers: of the output topics, by their names without prefix.
-        rules: the constants of the desk.
-        prefix: what every topic's name begins with.
-    """
+def documents_stage(logs: InternalLogs, outputs: Outputs, rules: DeskRules | None = None) -> StageFactory:
+    """Return what makes the document desk of one partition."""
     constants = rules or DeskRules()
-    logs = InternalLogs(app, partitions, prefix)
-    outputs = Outputs(app, writers, prefix)
 
     def make(state: State) -> DocumentsStage:
         return DocumentsStage(state, constants, logs, outputs)

@@ -24,6 +24,7 @@ from bostream.domain.documents.events import LineReported
 from bostream.domain.sku.book import Page, status_of
 from bostream.domain.sku.outcomes import (
     CancellationDeferred,
+    CoverMoved,
     DemandAdded,
     DiscrepancyFound,
     DiscrepancyKind,
@@ -160,6 +161,7 @@ class SkuEffects:
                 self._publish_discrepancy(outcome)
             case (
                 EventRemembered()
+                | CoverMoved()
                 | EventsForgotten()
                 | ScanParked()
                 | ScansUnparked()

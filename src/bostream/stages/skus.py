@@ -4,11 +4,8 @@ What must stay true: between two batches the stage remembers nothing but the sta
 positions changed, and publishes each of them once, as it stands at the end.
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
-from bostream.contract.codec import RecordWriter
 from bostream.contract.identity import join_key
 from bostream.contract.records import StockPosition
 from bostream.domain.cause import Cause
@@ -147,26 +144,9 @@ def _public(sku: str, location: str, position: Position) -> StockPosition:
     )
 
 
-def skus_stage(
-    *,
-    app: str,
-    partitions: int,
-    writers: Mapping[str, RecordWriter],
-    rules: Rules | None = None,
-    prefix: str = "",
-) -> StageFactory:
-    """Return what makes the SKU books of one partition.
-
-    Args:
-        app: the application's name.
-        partitions: how many partitions each internal log has.
-        writers: of the output topics, by their names without prefix.
-        rules: the constants of the rules.
-        prefix: what every topic's name begins with.
-    """
+def skus_stage(logs: InternalLogs, outputs: Outputs, rules: Rules | None = None) -> StageFactory:
+    """Return what makes the SKU books of one partition."""
     constants = rules or Rules()
-    logs = InternalLogs(app, partitions, prefix)
-    outputs = Outputs(app, writers, prefix)
 
     def make(state: State) -> SkusStage:
         return SkusStage(state, constants, logs, outputs)

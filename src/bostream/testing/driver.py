@@ -31,7 +31,7 @@ from bostream.domain.state import TIMERS, Table, TableSpec
 from bostream.engine.ports import Headers, Origin, Output, Partition, Record, StageFactory
 from bostream.engine.timers import TimerQueue
 from bostream.errors import BadRecordError, ConfigurationError
-from bostream.stages.common import InternalLogs
+from bostream.stages.common import InternalLogs, Outputs
 from bostream.stages.documents import documents_stage
 from bostream.stages.intake import make_intake
 from bostream.stages.skus import skus_stage
@@ -194,15 +194,14 @@ class PipelineDriver:
         )
         self._sku_rules = sku_rules or Rules()
         logs = self._names = InternalLogs(app, partitions)
+        outputs = Outputs(app, chosen)
         self._logs = {
             **_drivers(
                 logs.documents,
                 partitions,
-                documents_stage(app=app, partitions=partitions, writers=chosen, rules=desk_rules),
+                documents_stage(logs, outputs, desk_rules),
             ),
-            **_drivers(
-                logs.skus, partitions, skus_stage(app=app, partitions=partitions, writers=chosen, rules=self._sku_rules)
-            ),
+            **_drivers(logs.skus, partitions, skus_stage(logs, outputs, self._sku_rules)),
         }
         self._input_offsets: dict[Partition, int] = defaultdict(int)
 

@@ -43,6 +43,8 @@ _TABLES: Final[dict[str, tuple[TableSpec[Any], ...]]] = {
         sku_state.INBOUND_ETAS,
         sku_state.PARKED,
         sku_state.SEEN,
+        sku_state.CLAIMS,
+        sku_state.COVERS,
     ),
 }
 _LOG_RECORDS: Final[dict[str, Any]] = {"documents": DocumentRecord, "skus": SkuRecord}
