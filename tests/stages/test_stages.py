@@ -129,7 +129,6 @@ def test_refreshing_an_unknown_line_publishes_nothing() -> None:
     assert [] == process(stage, msgspec.msgpack.encode(LineRefreshed(CAUSE, "S", "O1", "1")))
 
 
-@pytest.mark.parametrize("make", [documents_stage, skus_stage])
-def test_a_stage_without_all_writers_is_refused(make) -> None:  # type: ignore[no-untyped-def]
+def test_outputs_without_all_writers_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="stock-positions"):
-        make(app="shop", partitions=1, writers={k: v for k, v in WRITERS.items() if k != "stock-positions"})
+        Outputs("shop", {k: v for k, v in WRITERS.items() if k != "stock-positions"})
