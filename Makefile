@@ -11,7 +11,7 @@ PYTHON ?= $(shell for each in python3.13 python3.12 python3.11 python3 python; d
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
-COVERAGE_MIN ?= 0
+COVERAGE_MIN ?= 100
 
 # What is installed is marked by a stamp named after the locks' content: another lock, another stamp, a fresh install.
 digest = $(shell cat $(1) pyproject.toml 2>/dev/null | cksum | tr ' ' '-')
@@ -61,7 +61,7 @@ $(RUNTIME): | $(BIN)/python
 # On top of the others, and only when somebody asks for a dataset: it is three times as large as everything else.
 $(DATASETS): | $(RUNTIME)
 	@echo "Installing the dataset (once, about 400 MB) ..." >&2
-	@$(PIP_INSTALL) --require-hashes --requirement requirements-datasets.lock
+	@$(PIP_INSTALL) --require-hashes --requirement requirements-datasets.lock >&2
 	@touch $@
 
 $(DEVELOPMENT): | $(BIN)/python
@@ -72,7 +72,7 @@ define install
 	@echo "Installing $(1) into $(VENV) ..." >&2
 	@grep -A 3 '^pip==' $(1) | sed -n '/^pip==/p; /--hash/p' >$(VENV)/pip.lock
 	@$(PIP_INSTALL) --quiet --require-hashes --requirement $(VENV)/pip.lock
-	@$(PIP_INSTALL) --require-hashes --requirement $(1)
+	@$(PIP_INSTALL) --require-hashes --requirement $(1) >&2
 	@$(PIP_INSTALL) --quiet --no-deps --no-build-isolation --no-index --editable .
 	@$(BIN)/python -m bostream.embedded prepare
 	@rm -f $(VENV)/.installed-*

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -15,8 +16,7 @@ from confluent_kafka import Producer
 from bostream.adapters.kafka.reading import TopicReader
 from bostream.audit.findings import Findings
 from bostream.audit.verify import audit
-from bostream.cli.audit import KafkaSource, application_of
-from bostream.cli.wiring import reader_settings
+from bostream.cli.wiring import application_of, audited_topics, reader_settings
 from bostream.contract.codec import RecordReader, single_object_writer
 from bostream.contract.records import INPUT_RECORDS, InputRecord
 from bostream.contract.schemas import load_schemas
@@ -26,8 +26,8 @@ from bostream.embedded import Broker
 from bostream.settings import load_settings
 from tests.stages.support import NOON, asn, order, scan
 
-APP = "audited"
-PREFIX = "audit-test."
+APP = f"audited-{secrets.token_hex(3)}"
+PREFIX = f"{APP}."
 PARTITIONS = 2
 DEADLINE_S = 90.0
 SCHEMAS = load_schemas()
@@ -65,7 +65,7 @@ def audit_until_processed(settings: Any, inputs: int) -> Findings:
     """Audit the running system again and again: it must never differ, and is done when nothing is left over."""
     source_of, deadline_s = application_of(settings), time.monotonic() + DEADLINE_S
     while True:
-        findings = audit(KafkaSource(settings), source_of, lambda *_, **__: None)
+        findings = audit(audited_topics(settings), source_of, lambda *_, **__: None)
         assert [] == findings.kept
         compared = findings.compared
         read = sum(compared[f"records of {PREFIX}{topic}"] for topic in ("orders", "inventory-scans", "asns"))

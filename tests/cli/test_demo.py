@@ -36,7 +36,11 @@ def started(*flags: str) -> subprocess.Popen[str]:
 
 
 def ended(demo: subprocess.Popen[str]) -> dict[str, Any]:
-    out, errors = demo.communicate(timeout=280)
+    try:
+        out, errors = demo.communicate(timeout=280)
+    except subprocess.TimeoutExpired:
+        os.killpg(demo.pid, signal.SIGKILL)
+        raise
     assert Exit.OK == demo.returncode, errors
     found: dict[str, Any] = json.loads(out)
     return found

@@ -48,9 +48,15 @@ class Round:
 
     def run(self, victim: Worker) -> None:
         """Feed until the victim is dead: more only when it has nothing to do."""
-        while not victim.ends_within(PATIENCE_S):
+
+        def is_dead() -> bool:
+            if victim.ends_within(PATIENCE_S):
+                return True
             if self._application.is_at_rest():
                 self._load.feed(self._application, MORE)
+            return False
+
+        self._application.await_that(is_dead, f"{victim} kills itself")
         assert -signal.SIGKILL == victim.exit_code
         self.kills += 1
         self.waiting += self._application.count_unprocessed()
@@ -85,6 +91,7 @@ def test_a_worker_killed_at_any_step_loses_and_doubles_nothing(
         aborted = application.count_aborted()
         matrix.add(Row(f"{point} kill -9", 3, rounds.kills, rounds.waiting, aborted, verdict))
         assert verdict.is_good, "\n".join(verdict.findings)
+        assert rounds.waiting > 0, "no record waited when the workers died: that was no load"
         assert verdict.inputs == application.sent
         if point in ("C5", "C6"):
             assert aborted > 0, "a worker died with its records flushed, so the topics must have aborted ones"

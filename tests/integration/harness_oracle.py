@@ -22,8 +22,7 @@ from bostream.adapters.kafka.logs import KafkaLogReader
 from bostream.adapters.rocks import RocksStoreFactory
 from bostream.audit.findings import Kind
 from bostream.audit.verify import audit
-from bostream.cli.audit import KafkaSource, application_of
-from bostream.cli.wiring import log_specs, reader_settings, sku_rules
+from bostream.cli.wiring import application_of, audited_topics, log_specs, reader_settings, sku_rules
 from bostream.contract.codec import InputReader
 from bostream.contract.deadletter import dead_letter_topic
 from bostream.contract.identity import split_key
@@ -286,7 +285,7 @@ class Oracle:
     # --- audit
 
     def _audit(self) -> None:
-        findings = audit(KafkaSource(self._settings), application_of(self._settings), lambda *_, **__: None)
+        findings = audit(audited_topics(self._settings), application_of(self._settings), lambda *_, **__: None)
         for finding in findings.kept:
             self._find(f"audit: {finding}")
         for kind, count in findings.counts.items():

@@ -248,10 +248,6 @@ class RocksStoreFactory:
         """Return the directory of a partition's store."""
         return self._directory / f"{partition.topic}-{partition.number}"
 
-    def memory_bytes(self) -> int:
-        """Return what the shared cache holds now, write buffers included."""
-        return self._cache.get_usage()
-
     def _check_closed(self, partition: Partition) -> None:
         store = self._stores.get(partition)
         if store is not None and store.is_open:

@@ -10,17 +10,22 @@ from typing import TYPE_CHECKING, Any
 from bostream.adapters.clock import SystemClock
 from bostream.adapters.failpoints import parse_failpoint
 from bostream.adapters.kafka.admin import KafkaTopics
+from bostream.adapters.kafka.audited import KafkaSource
 from bostream.adapters.kafka.group import KafkaGroupConsumer
 from bostream.adapters.kafka.logs import KafkaLogEnds, KafkaLogReader
 from bostream.adapters.kafka.transactions import KafkaTransactionalProducer
 from bostream.adapters.rocks import RocksStoreFactory
-from bostream.contract.codec import InputReader, RecordWriter, json_writer, single_object_writer
+from bostream.audit.demand import DemandRules
+from bostream.audit.reference import ReferenceRules
+from bostream.audit.verify import Application, Chain
+from bostream.contract.codec import InputReader, RecordReader, RecordWriter, json_writer, single_object_writer
 from bostream.contract.deadletter import dead_letter, dead_letter_topic
 from bostream.contract.records import OUTPUT_RECORDS
 from bostream.contract.schemas import Schemas, load_schemas
 from bostream.contract.topics import TopicSpec, changelog, differences, public_topic, topics
 from bostream.domain.documents.desk import DeskRules
 from bostream.domain.sku.book import Rules
+from bostream.engine import chain
 from bostream.engine.assignment import Assignment
 from bostream.engine.collecting import Limits
 from bostream.engine.pending import Pending
@@ -193,6 +198,30 @@ def loop_limits(settings: Settings) -> Limits:
         retry_backoff_max_s=engine.retry_backoff_max_ms / 1000,
         max_poll_interval_s=engine.max_poll_interval_ms / 1000,
     )
+
+
+# --- the audit
+
+
+def application_of(settings: Settings) -> Application:
+    """Return what is to be audited, by the settings that its workers have."""
+    schemas = load_schemas()
+    rules, desk = sku_rules(settings), desk_rules(settings)
+    return Application(
+        app=settings.app,
+        prefix=settings.topics.prefix,
+        inputs=INPUT_TOPICS,
+        rules=ReferenceRules(duplicate_horizon=rules.duplicate_horizon, retention=rules.closed_retention),
+        desk=DemandRules(duplicate_horizon=desk.duplicate_horizon, retention=desk.closed_retention),
+        make_input_reader=lambda topic: InputReader(topic, schemas),
+        make_output_reader=lambda topic: RecordReader(topic, schemas),
+        chain=Chain(chain.is_commit_key, chain.follow),
+    )
+
+
+def audited_topics(settings: Settings) -> KafkaSource:
+    """Return the application's topics at one cut, taken now."""
+    return KafkaSource(reader_settings(settings), app=settings.app, prefix=settings.topics.prefix, inputs=INPUT_TOPICS)
 
 
 # --- a worker

@@ -26,7 +26,6 @@ _ZONED = Annotated[datetime, msgspec.Meta(tz=True)]
 _STRING: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 """A string, or the rest of the value where one never ends: it always matches, so removing strings takes linear time."""
 _OPENING: Final = b"[{"
-_CLOSING: Final = b"]}"
 _BRACKETS: Final = re.compile(rb"[\[\]{}]")
 _TIMES_REMEMBERED_MAX: Final = 16_384
 

@@ -8,8 +8,6 @@ from typing import Final
 
 LONG_MIN: Final = -(2**63)
 LONG_MAX: Final = 2**63 - 1
-INT_MIN: Final = -(2**31)
-INT_MAX: Final = 2**31 - 1
 
 TIME_MIN: Final = -62_135_596_800_000_000
 """0001-01-01T00:00:00Z in µs: the earliest moment that RFC 3339 can write."""

@@ -114,10 +114,6 @@ class BasketModel:
                 lines=self._lines(),
             )
 
-    def any_sku(self) -> str:
-        """Draw a SKU by its popularity, with the model's own generator."""
-        return sku_name(self._popularity.draw(self._chance))
-
     def units_per_second(self, sku: str) -> float:
         """Return the mean demand for a SKU that :func:`sku_name` made; 0 for any other."""
         rank = sku_rank(sku)

@@ -19,7 +19,6 @@ from bostream.adapters.clock import SystemClock
 from bostream.adapters.kafka.admin import KafkaTopics
 from bostream.audit.findings import Findings
 from bostream.audit.verify import audit
-from bostream.cli.audit import KafkaSource, application_of
 from bostream.cli.demonstration import words
 from bostream.cli.demonstration.board import Board
 from bostream.cli.demonstration.interrupts import Interrupts
@@ -31,7 +30,7 @@ from bostream.cli.demonstration.scene import RateMeter, Scene
 from bostream.cli.demonstration.screen import AuditProgress, Screen, say
 from bostream.cli.demonstration.traffic import Task, Word
 from bostream.cli.produce import sending_settings
-from bostream.cli.wiring import reader_settings, refuse_wrong_topics, topic_specs
+from bostream.cli.wiring import application_of, audited_topics, reader_settings, refuse_wrong_topics, topic_specs
 from bostream.contract.schemas import load_schemas
 from bostream.embedded import EmbeddedKafka
 from bostream.embedded.artifacts import KAFKA_VERSION
@@ -346,7 +345,7 @@ class Demonstration:
         self._screen.phase("audit: recomputing everything from the topics with the reference allocator …")
         progress = AuditProgress(self._clock)
         try:
-            return audit(KafkaSource(settings), application_of(settings), progress)
+            return audit(audited_topics(settings), application_of(settings), progress)
         except BostreamError as error:
             self._problems.append(f"the audit could not be run: {error}")
             return None
