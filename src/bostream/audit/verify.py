@@ -39,6 +39,8 @@ from bostream.domain.sku.events import (
     Ticked,
 )
 from bostream.domain.sku.state import (
+    CLAIMS,
+    COVERS,
     HEADS,
     HOLDERS,
     INBOUND,
@@ -52,7 +54,9 @@ from bostream.domain.sku.state import (
 )
 from bostream.domain.state import TIMERS, TableSpec
 
-_SKU_TABLES: Final = (TIMERS, HEADS, STOCK, LINES, LANES, QUEUE, HOLDERS, INBOUND, INBOUND_ETAS, PARKED, SEEN)
+_SKU_TABLES: Final = (
+    *(TIMERS, HEADS, STOCK, LINES, LANES, QUEUE, CLAIMS, HOLDERS, INBOUND, INBOUND_ETAS, COVERS, PARKED, SEEN),
+)
 _DOCUMENT_TABLES: Final = (TIMERS, ORDERS, ASNS)
 _TELL_EVERY: Final = 20_000
 

@@ -7,8 +7,22 @@ only by chance.
 from collections import Counter
 
 from bostream.domain.keys import pack, unpack
-from bostream.domain.sku.state import HEADS, HOLDERS, INBOUND, INBOUND_ETAS, LANES, LINES, PARKED, QUEUE, STOCK, Line
+from bostream.domain.sku.state import (
+    CLAIMS,
+    COVERS,
+    HEADS,
+    HOLDERS,
+    INBOUND,
+    INBOUND_ETAS,
+    LANES,
+    LINES,
+    PARKED,
+    QUEUE,
+    STOCK,
+    Line,
+)
 from bostream.testing.memory import MemoryState
+from tests.domain.sku.promised import promised_from_scratch
 
 
 def check_book(state: MemoryState, sku: str) -> None:
@@ -20,6 +34,7 @@ def check_book(state: MemoryState, sku: str) -> None:
     _check_holders(state, sku, lines)
     _check_stock(state, sku, lines)
     _check_supply(state, sku)
+    _check_promises(state, sku, lines)
     _check_conservation(state, sku, lines)
 
 
@@ -121,6 +136,36 @@ def _check_supply(state: MemoryState, sku: str) -> None:
     assert parked == (head.parked_lines if head else 0)
 
 
+def _check_promises(state: MemoryState, sku: str, lines: list[Line]) -> None:
+    """Check that each ETA is what a walk over everything gives, and what the next event starts from (R17)."""
+    claims = {}
+    for line in lines:
+        for seniority, units in waits_as_partial(line).items():
+            rank = (line.terms.priority, seniority, line.order_id, line.line_id)
+            if line.is_whole:
+                claims[tuple(sorted(set(line.terms.locations))), rank] = units
+    stored = {}
+    head = state.table(HEADS).get(pack(sku))
+    scopes = head.scopes if head else {}
+    for key, row in state.table(CLAIMS).scan(pack(sku)):
+        _, name, *parts = unpack(key)
+        stored[scopes[str(name)].locations, tuple(parts)] = row.units
+        assert (row.order_id, row.line_id, row.seniority) == (parts[2], parts[3], parts[1])
+    assert claims == stored
+
+    supply = [row for _, row in state.table(INBOUND_ETAS).scan(pack(sku))]
+    promised, taken = promised_from_scratch(lines, head.free if head else {}, supply)
+    assert promised == {
+        (line.order_id, line.line_id): (line.eta, line.eta_source) for line in lines if line.waiting > 0
+    }
+    covers = dict(state.table(COVERS).scan(pack(sku)))
+    assert [pack(sku, row.eta, row.asn_id, row.asn_line_id) for row in supply] == list(covers)
+    assert [(row.location, units) for row, units in zip(supply, taken, strict=True)] == [
+        (cover.location, cover.taken) for cover in covers.values()
+    ]
+    assert len(covers) == (head.covers if head else 0)
+
+
 def _check_conservation(state: MemoryState, sku: str, lines: list[Line]) -> None:
     """Check that nobody eligible waits beside free stock (I5)."""
     head = state.table(HEADS).get(pack(sku))
@@ -155,12 +200,17 @@ def check_line(line: Line) -> None:
 
 
 def waits_by_seniority(line: Line) -> dict[int, int]:
-    """Return waiting units by seniority, found by laying out every unit of the line."""
-    units = [entry.seniority for entry in line.entries for _ in range(entry.demand)]
-    waiting = Counter(units[len(units) - line.waiting :])
+    """Return waiting units by seniority as the queue has them."""
+    waiting = waits_as_partial(line)
     if line.is_whole and waiting:
         return {max(waiting): line.waiting}
-    return dict(waiting)
+    return waiting
+
+
+def waits_as_partial(line: Line) -> dict[int, int]:
+    """Return waiting units by seniority, found by laying out every unit of the line."""
+    units = [entry.seniority for entry in line.entries for _ in range(entry.demand)]
+    return dict(Counter(units[len(units) - line.waiting :]))
 
 
 def worst_seniority_held(line: Line) -> int | None:

@@ -246,3 +246,29 @@ def test_a_location_expects_its_own_earliest_supply() -> None:
     assert (2, 10 * DAY) == (story.position("W2").inbound, story.position("W2").next_eta)
     assert [story.position("W2"), story.position("W1")] == story.book.page(SKU).positions(["W2", "W1"])
     assert story.position("W3").next_eta is None
+
+
+def test_a_line_that_is_partly_covered_gives_up_supply_at_a_location_that_it_allows_no_more() -> None:
+    story = Story()
+    story.place("A", 4, at=6 * HOUR)
+    story.place("B", 3, at=7 * HOUR)
+    story.asn("N1", {"1": 2}, eta=DAY, location="W1")
+    story.asn("N2", {"1": 3}, eta=2 * DAY, location="W2")
+    story.asn("N3", {"1": 2}, eta=3 * DAY, location="W1")
+    assert (2 * DAY, 3 * DAY) == (story.line("A").eta, story.line("B").eta)
+
+    narrower = Terms(2, 6 * HOUR, locations=("W1",))
+    assert [("A", 3 * DAY, "N3/1"), ("B", 2 * DAY, "N2/1")] == moved(story.amend("A", LineDemand("1"), terms=narrower))
+
+
+def test_where_a_line_would_rather_take_free_stock_decides_what_it_leaves_to_the_next() -> None:
+    story = Story()
+    story.place("A", 1, at=6 * HOUR, policy=ShipPolicy.LINE_COMPLETE, locations=("W1", "W2"))
+    story.more("A", 5, at=10 * HOUR)
+    story.place("B", 4, at=8 * HOUR, policy=ShipPolicy.LINE_COMPLETE, locations=("W1",))
+    story.receive(2, "W1")
+    story.receive(1, "W2")
+    assert [] == moved(story.asn("N", {"1": 2}, eta=DAY))
+
+    turned = Terms(2, 6 * HOUR, ship_policy=ShipPolicy.LINE_COMPLETE, locations=("W2", "W1"))
+    assert [("B", DAY, "N/1")] == moved(story.amend("A", LineDemand("1"), terms=turned))

@@ -6,13 +6,17 @@ What must stay true: nothing here writes. The publisher reads the after-state of
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 
 import msgspec
 
 from bostream.domain.keys import pack
 from bostream.domain.sku.rank import line_rank_text
 from bostream.domain.sku.state import (
+    CLAIMS,
+    COVERS,
     HEADS,
     HOLDERS,
     INBOUND,
@@ -23,6 +27,7 @@ from bostream.domain.sku.state import (
     QUEUE,
     SEEN,
     STOCK,
+    Cover,
     Head,
     HolderEntry,
     Inbound,
@@ -113,6 +118,8 @@ class Book:
     """The tables of one partition and the constants of its rules."""
 
     __slots__ = (
+        "claims",
+        "covers",
         "heads",
         "holders",
         "inbound",
@@ -135,9 +142,11 @@ class Book:
         self.lines = state.table(LINES)
         self.lanes = state.table(LANES)
         self.queue = state.table(QUEUE)
+        self.claims = state.table(CLAIMS)
         self.holders = state.table(HOLDERS)
         self.inbound = state.table(INBOUND)
         self.inbound_etas = state.table(INBOUND_ETAS)
+        self.covers = state.table(COVERS)
         self.parked = state.table(PARKED)
         self.seen = state.table(SEEN)
         self.timers = state.table(TIMERS)
@@ -241,6 +250,20 @@ class Page:
         for key, entry in self.book.queue.scan(lane_prefix):
             yield key[start:], entry
 
+    def claims(
+        self, scope: str, rank: bytes, *, has_whole: bool, reverse: bool = False
+    ) -> Iterator[tuple[bytes, QueueEntry]]:
+        """Yield (rank key, entry) of all that waits in a scope, as if all were PARTIAL (R17), from a rank on or down.
+
+        ``has_whole``: whether lines that take all or nothing wait there too.
+        """
+        lane, claims = self.lane_prefix(scope, 0), self.prefix + pack(scope)
+        queue = _without(lane, self.book.queue.scan(lane, start=lane + rank, reverse=reverse))
+        if not has_whole:
+            return queue
+        whole = _without(claims, self.book.claims.scan(claims, start=claims + rank, reverse=reverse))
+        return merge(queue, whole, key=itemgetter(0), reverse=reverse)
+
     def holders(self, location: str) -> Iterator[tuple[bytes, HolderEntry]]:
         """Yield (rank key, line) of the lines with unpicked units at a location, worst first."""
         prefix = self.stock_key(location)
@@ -260,6 +283,10 @@ class Page:
         """Yield the ASN lines with units open, in (eta, asn, line) order (R17)."""
         for _, row in self.book.inbound_etas.scan(self.prefix):
             yield row
+
+    def covers(self) -> dict[bytes, Cover]:
+        """Return how far each ASN line reached when promises were last decided, by the key of its row of supply."""
+        return dict(self.book.covers.scan(self.prefix))
 
     def parked(self, order_id: str, line_id: str) -> ParkedScans | None:
         """Return the scans that wait for a line to become known (R15)."""
@@ -302,6 +329,12 @@ class Page:
             inbound=stock.inbound,
             next_eta=next_eta,
         )
+
+
+def _without(prefix: bytes, rows: Iterator[tuple[bytes, QueueEntry]]) -> Iterator[tuple[bytes, QueueEntry]]:
+    """Yield rows by what follows the prefix of their keys."""
+    for key, entry in rows:
+        yield key[len(prefix) :], entry
 
 
 @lru_cache(maxsize=16)

@@ -11,6 +11,7 @@ from bostream.domain.sku.book import Page, generation_prefix
 from bostream.domain.sku.indexes import index_of, settle
 from bostream.domain.sku.outcomes import (
     CancellationDeferred,
+    CoverMoved,
     DemandAdded,
     DiscrepancyFound,
     DiscrepancyKind,
@@ -72,6 +73,8 @@ def evolve(page: Page, outcome: Outcome, log_time: int) -> None:
             _change_demand(page, outcome, log_time)
         case EtaMoved() | EtaTold():
             _promise(page, outcome)
+        case CoverMoved():
+            _cover(page, outcome)
         case InboundStated() | InboundReceived():
             _expect(page, outcome, log_time)
         case DiscrepancyFound():
@@ -256,6 +259,21 @@ def _promise(page: Page, outcome: EtaMoved | EtaTold) -> None:
     else:
         line.eta_told = outcome.eta
     page.book.lines.put(page.prefix + page.tail(outcome.order_id, outcome.line_id), line)
+
+
+def _cover(page: Page, outcome: CoverMoved) -> None:
+    """Keep how far an ASN line reaches into the queue."""
+    covers = page.book.covers
+    key = page.prefix + pack(outcome.eta, outcome.asn_id, outcome.asn_line_id)
+    change = (outcome.cover is not None) - (covers.get(key) is not None)
+    if outcome.cover is None:
+        covers.delete(key)
+    else:
+        covers.put(key, outcome.cover)
+    if change:
+        head = page.head
+        head.covers += change
+        page.book.heads.put(page.prefix, head)
 
 
 def _expect(page: Page, outcome: InboundStated | InboundReceived, log_time: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from bostream.domain.sku.book import Book, Page
+from bostream.domain.sku.cover import LineId
 from bostream.domain.sku.decide_demand import decide_demand
 from bostream.domain.sku.decide_inbound import decide_inbound
 from bostream.domain.sku.decide_scan import decide_parked_scan, decide_scan
@@ -36,7 +37,7 @@ from bostream.domain.sku.outcomes import (
     UnitsDeallocated,
     UnitsUnpicked,
 )
-from bostream.domain.sku.promise import LineId, decide_promises
+from bostream.domain.sku.promise import World, decide_promises
 from bostream.domain.sku.serve import decide_service
 from bostream.domain.sku.shortage import decide_shortage
 from bostream.domain.state import Timer
@@ -71,8 +72,10 @@ _STIRRING = frozenset(
 """Outcomes after which free stock, the queue or what is expected may be another, so that the later phases have work."""
 
 
-_SERVING = (UnitsAllocated, UnitsCancelled)
-"""Of these, those after which a line may wait no more."""
+_CLAIMING = (TermsChanged, DemandAdded, UnitsCancelled, UnitsAllocated, UnitsDeallocated)
+"""Of these, those after which a line waits for other units, or elsewhere, or at another rank."""
+_SUPPLYING = (InboundStated, InboundReceived)
+"""Of these, those after which something else is expected."""
 
 
 class _Why:
@@ -83,19 +86,21 @@ class _Why:
         loss: for lines that lose units, and for these lines when they get others instead.
         own_order: the order that the event is about, whose lines get units for the reason ``own``.
         lost: lines that lost units by this event.
-        served: lines that may wait no more.
+        world: how the SKU was before, as far as promises ask.
         is_stirred: whether the later phases have work.
     """
 
-    __slots__ = ("gain", "is_stirred", "loss", "lost", "own", "own_order", "served")
+    __slots__ = ("gain", "is_stirred", "loss", "lost", "own", "own_order", "world")
 
-    def __init__(self, gain: Reason, loss: Reason, own_order: str | None = None, own: Reason | None = None) -> None:
+    def __init__(
+        self, world: World, gain: Reason, loss: Reason, own_order: str | None = None, own: Reason | None = None
+    ) -> None:
+        self.world = world
         self.gain = gain
         self.loss = loss
         self.own_order = own_order
         self.own = own or gain
         self.lost: set[LineId] = set()
-        self.served: dict[LineId, None] = {}
         self.is_stirred = False
 
     def reason_of(self, order_id: str, line_id: str) -> Reason:
@@ -106,13 +111,18 @@ class _Why:
             return self.loss
         return self.gain
 
+    def expect(self, page: Page, outcome: Outcome) -> None:
+        """Remember what is about to change."""
+        if isinstance(outcome, _CLAIMING):
+            self.world.keep(page, outcome.order_id, outcome.line_id)
+        elif isinstance(outcome, _SUPPLYING):
+            self.world.is_supply_moved = True
+
     def note(self, outcome: Outcome) -> None:
         """Remember what later phases ask for."""
         if type(outcome) in _STIRRING:
             self.is_stirred = True
-            if isinstance(outcome, _SERVING):
-                self.served[outcome.order_id, outcome.line_id] = None
-            elif isinstance(outcome, UnitsDeallocated):
+            if isinstance(outcome, UnitsDeallocated):
                 self.lost.add((outcome.order_id, outcome.line_id))
 
 
@@ -128,13 +138,13 @@ def handle(book: Book, event: SkuEvent, log_time: int) -> Iterator[Outcome]:
     match event:
         case StockScanned():
             outcomes = decide_scan(page, event, log_time)
-            why = _why_of_scan(event)
+            why = _why_of_scan(page, event)
             yield from _write(page, outcomes, why, log_time)
         case DemandChanged():
-            why = _why_of_demand(event)
+            why = _why_of_demand(page, event)
             yield from _change_demand(page, event, why, log_time)
         case InboundChanged():
-            why = _Why(Reason.STOCK_FREED, Reason.COUNT_SHORTAGE)
+            why = _Why(World(page), Reason.STOCK_FREED, Reason.COUNT_SHORTAGE)
             yield from _write(page, decide_inbound(page, event), why, log_time)
         case LineRefreshed():
             return
@@ -154,6 +164,7 @@ def fire(book: Book, timer: Timer, log_time: int) -> Iterator[Outcome]:
 def _write(page: Page, outcomes: Iterable[Outcome], why: _Why, log_time: int) -> Iterator[Outcome]:
     """Evolve and hand out outcomes one by one."""
     for outcome in outcomes:
+        why.expect(page, outcome)
         evolve(page, outcome, log_time)
         why.note(outcome)
         yield outcome
@@ -184,14 +195,14 @@ def _settle(page: Page, why: _Why, log_time: int) -> Iterator[Outcome]:
     for location in sorted(page.head.deficits()):
         yield from _write(page, decide_shortage(page, location, why.loss), why, log_time)
     yield from _write(page, decide_service(page, why.reason_of), why, log_time)
-    yield from _write(page, decide_promises(page, why.served), why, log_time)
+    yield from _write(page, decide_promises(page, why.world), why, log_time)
 
 
-def _why_of_scan(scan: StockScanned) -> _Why:
+def _why_of_scan(page: Page, scan: StockScanned) -> _Why:
     gain = _GAIN_OF_SCAN.get(scan.type, Reason.STOCK_FREED)
-    return _Why(gain, _LOSS_OF_SCAN.get(scan.type, Reason.PICK_SHORTAGE))
+    return _Why(World(page), gain, _LOSS_OF_SCAN.get(scan.type, Reason.PICK_SHORTAGE))
 
 
-def _why_of_demand(event: DemandChanged) -> _Why:
+def _why_of_demand(page: Page, event: DemandChanged) -> _Why:
     own = Reason.STOCK_FREED if event.reason is DemandReason.ORDER_CANCELLED else Reason(event.reason)
-    return _Why(Reason.STOCK_FREED, Reason.PICK_SHORTAGE, event.order_id, own)
+    return _Why(World(page), Reason.STOCK_FREED, Reason.PICK_SHORTAGE, event.order_id, own)

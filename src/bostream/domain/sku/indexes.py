@@ -6,6 +6,7 @@ change costs the rows that it changes. Part of evolve: nothing else writes.
 
 from typing import NamedTuple
 
+from bostream.domain.keys import pack
 from bostream.domain.sku.book import Page
 from bostream.domain.sku.rank import locations_of, rank_key, scope_of
 from bostream.domain.sku.state import Head, HolderEntry, Lane, Line, QueueEntry, Scope
@@ -31,9 +32,10 @@ class HolderRow(NamedTuple):
 
 
 class LineIndex(NamedTuple):
-    """All rows of one line, with what the head counts of it."""
+    """All rows of one line, with what the head counts of it; ``claims`` only where they are not the queue's rows."""
 
     queue: dict[QueueRow, int]
+    claims: dict[QueueRow, int]
     holders: tuple[HolderRow, ...]
     waiting: int
     is_open: bool
@@ -44,6 +46,7 @@ def index_of(line: Line) -> LineIndex:
     waiting = line.waiting
     return LineIndex(
         _queue_rows(line) if waiting > 0 else {},
+        claims_of(line) if line.is_whole and waiting > 0 else {},
         _holder_rows(line) if line.allocated != line.picked else (),
         waiting,
         line.is_open,
@@ -55,6 +58,12 @@ def _queue_rows(line: Line) -> dict[QueueRow, int]:
     scope, priority = scope_of(line.terms.locations), line.terms.priority
     if line.is_whole:
         return {QueueRow(scope, line.waiting, priority, line.entries[-1].seniority): line.waiting}
+    return claims_of(line)
+
+
+def claims_of(line: Line) -> dict[QueueRow, int]:
+    """Return what waits at each rank, as if the line were PARTIAL (R17)."""
+    scope, priority = scope_of(line.terms.locations), line.terms.priority
     return {QueueRow(scope, 0, priority, entry.seniority): units for entry, units in line.waiting_entries()}
 
 
@@ -78,6 +87,8 @@ def settle(page: Page, head: Head, line: Line, before: LineIndex, log_time: int)
     after = index_of(line)
     if before.queue != after.queue:
         _requeue(page, head, line, before.queue, after.queue)
+    if before.claims != after.claims:
+        _reclaim(page, line, before.claims, after.claims)
     if before.holders != after.holders:
         _rehold(page, line, before.holders, after.holders)
     _count(head, line, before, after, log_time)
@@ -117,6 +128,23 @@ def _requeue(page: Page, head: Head, line: Line, before: dict[QueueRow, int], af
                 _change_lane(page, head, row, 1, units)
             else:
                 head.scopes[row.scope].units += units - known
+
+
+def _reclaim(page: Page, line: Line, before: dict[QueueRow, int], after: dict[QueueRow, int]) -> None:
+    """Write the difference between two sets of claims of a line."""
+    for row in before:
+        if row not in after:
+            page.book.claims.delete(_claim_key(page, line, row))
+    for row, units in after.items():
+        if before.get(row) != units:
+            page.book.claims.put(
+                _claim_key(page, line, row), QueueEntry(line.order_id, line.line_id, row.seniority, units)
+            )
+
+
+def _claim_key(page: Page, line: Line, row: QueueRow) -> bytes:
+    tail = page.tail(line.order_id, line.line_id)
+    return page.prefix + pack(row.scope) + rank_key(row.priority, row.seniority, tail)
 
 
 def _queue_key(page: Page, line: Line, row: QueueRow) -> bytes:

@@ -9,6 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from bostream.domain.sku.events import InboundLine, Terms
+from bostream.domain.sku.state import Cover
 
 
 class Reason(StrEnum):
@@ -206,6 +207,18 @@ class EtaTold(msgspec.Struct, frozen=True):
     eta: int | None
 
 
+class CoverMoved(msgspec.Struct, frozen=True):
+    """The ASN line with this eta reaches so far into the queue now (R17); None: it is expected no more, or not then.
+
+    Published nowhere: the next event needs it, so that it looks only at what moves.
+    """
+
+    asn_id: str
+    asn_line_id: str
+    eta: int
+    cover: Cover | None
+
+
 # --- memory
 
 
@@ -286,6 +299,7 @@ Outcome = (
     | InboundReceived
     | EtaMoved
     | EtaTold
+    | CoverMoved
     | EventRemembered
     | ScanParked
     | ScansUnparked

@@ -2,118 +2,131 @@
 
 What must stay true: after each event the ETA of every waiting line is that of the ASN line that covers its last waiting
 unit, when free stock and then each ASN line in (eta, asn, line) order are offered to the queue in rank order, all lines
-counting as PARTIAL. This version walks the whole queue of a SKU that has supply or promises, and no other.
+counting as PARTIAL. An event costs what it moves: see :mod:`bostream.domain.sku.cover`.
 """
 
-from collections.abc import Iterable
-
+from bostream.domain.keys import pack, unpack
 from bostream.domain.sku.book import Page
-from bostream.domain.sku.outcomes import EtaMoved, EtaTold, Outcome
-from bostream.domain.sku.places import drawing_order
-from bostream.domain.sku.rank import joined, rank_key
-from bostream.domain.sku.state import InboundEta, Line
-
-LineId = tuple[str, str]
-"""Order id and line id."""
+from bostream.domain.sku.cover import LineId, Rest
+from bostream.domain.sku.indexes import QueueRow, claims_of
+from bostream.domain.sku.outcomes import CoverMoved, EtaMoved, EtaTold, Outcome
+from bostream.domain.sku.rank import joined, rank_key, scope_of
+from bostream.domain.sku.state import Cover, InboundEta, Line
 
 
-class _Claim:
-    """One waiting entry in the walk: what it still lacks, and the ASN line that covered its last unit."""
+class _Waited:
+    """How a line waited before an event."""
 
-    __slots__ = ("cover", "lacks", "line", "rank")
+    __slots__ = ("claims", "locations")
 
-    def __init__(self, rank: bytes, line: Line, lacks: int) -> None:
-        self.rank = rank
-        self.line = line
-        self.lacks = lacks
-        self.cover: InboundEta | None = None
+    def __init__(self, line: Line | None) -> None:
+        self.locations = line.terms.locations if line else ()
+        self.claims: dict[QueueRow, int] = claims_of(line) if line else {}
 
 
-def decide_promises(page: Page, served: Iterable[LineId]) -> list[Outcome]:
-    """Return whose ETA moved.
+class World:
+    """What promises depend on as it was before an event, of what the event changes.
+
+    Attributes:
+        free: on hand − allocated by location, where it was not 0.
+        waited: how the lines waited that changed, in the order in which they did.
+        is_supply_moved: an ASN line changed.
+    """
+
+    __slots__ = ("_is_needed", "free", "is_supply_moved", "waited")
+
+    def __init__(self, page: Page) -> None:
+        head = page.head
+        # Where nothing was expected nothing was promised, and nothing is compared.
+        self._is_needed = head.covers > 0
+        self.free = dict(head.free)
+        self.waited: dict[LineId, _Waited] = {}
+        self.is_supply_moved = False
+
+    def keep(self, page: Page, order_id: str, line_id: str) -> None:
+        """Remember how a line waits; it is about to change."""
+        if self._is_needed and (order_id, line_id) not in self.waited:
+            self.waited[order_id, line_id] = _Waited(page.line(order_id, line_id))
+
+
+def decide_promises(page: Page, world: World) -> list[Outcome]:
+    """Return whose ETA moved, and how far supply reaches now.
 
     Args:
         page: the SKU.
-        served: the lines that lost waiting units by this event; those that wait no more have no ETA any more.
+        world: how it was before the event.
     """
     head = page.head
-    if not head.inbound_lines and not head.promised_lines:
+    if not head.inbound_lines and not head.covers:
+        return []
+    rest = Rest(page)
+    _claim(page, rest, world)
+    locations = {line: waited.locations for line, waited in world.waited.items()}
+    rest.offer_free({location: units for location, units in world.free.items() if units > 0}, locations, is_now=False)
+    rest.offer_free(head.free_stock(), {}, is_now=True)
+    deficits_before = {location: -units for location, units in world.free.items() if units < 0}
+    if not world.is_supply_moved and deficits_before == head.deficits() and rest.is_same():
         return []
 
     # From here on the event succeeds.
     outcomes: list[Outcome] = []
-    for order_id, line_id in served:
-        line = page.line(order_id, line_id)
-        if line is not None and not line.waiting:
+    reach = _reach(page, rest, outcomes)
+    waiting: list[tuple[bytes, Line]] = []
+    for order_id, line_id in rest.moved:
+        line = page.known_line(order_id, line_id)
+        if line.waiting:
+            tail = page.tail(order_id, line_id)
+            waiting.append((rank_key(line.terms.priority, line.entries[-1].seniority, tail), line))
+        else:
             outcomes += _moved(page, line, None)
-    if not head.waiting:
-        return outcomes
-    claims = _claims(page)
-    _offer_free(claims, head.free_stock())
-    if head.inbound_lines:
-        _offer_inbound(claims, page.expected(), head.deficits())
-    # The last of a line's claims by rank holds its last unit.
-    worst = {(claim.line.order_id, claim.line.line_id): claim for claim in claims}
-    for claim in worst.values():
-        outcomes += _moved(page, claim.line, claim.cover)
+    for rank, line in sorted(waiting, key=lambda ranked: ranked[0]):
+        scope = scope_of(line.terms.locations)
+        reached = (row for row, cover in reach if _is_within(rank, cover) and rest.admits(scope, row.location))
+        outcomes += _moved(page, line, next(reached, None))
     return outcomes
 
 
-def _claims(page: Page) -> list[_Claim]:
-    """Return all waiting entries in rank order."""
-    claims: list[_Claim] = []
-    for _, row in page.book.queue.scan(page.prefix):
-        line = page.known_line(row.order_id, row.line_id)
-        if line.is_whole:
-            entries = [(entry.seniority, units) for entry, units in line.waiting_entries()]
-        else:
-            entries = [(row.seniority, row.units)]
-        for seniority, units in entries:
-            rank = rank_key(line.terms.priority, seniority, page.tail(row.order_id, row.line_id))
-            claims.append(_Claim(rank, line, units))
-    claims.sort(key=lambda claim: claim.rank)
-    return claims
+def _claim(page: Page, rest: Rest, world: World) -> None:
+    """Tell what the lines that the event touched waited for, and wait for now."""
+    for line_id, waited in world.waited.items():
+        line = page.known_line(*line_id)
+        now = claims_of(line)
+        for row in {**waited.claims, **now}:
+            rank = rank_key(row.priority, row.seniority, page.tail(*line_id))
+            rest.claim(row.scope, rank, line_id, waited.claims.get(row, 0), now.get(row, 0))
 
 
-def _offer_free(claims: list[_Claim], free: dict[str, int]) -> None:
-    """Offer what passed-over lines left, line by line, each from its places in R8 order."""
-    for claim in claims:
-        if not free:
-            return
-        for location in drawing_order(claim.line.terms.locations, free):
-            taken = min(claim.lacks, free[location])
-            claim.lacks -= taken
-            if taken == free[location]:
-                del free[location]
-            else:
-                free[location] -= taken
-            if not claim.lacks:
-                break
+def _reach(page: Page, rest: Rest, outcomes: list[Outcome]) -> list[tuple[InboundEta, Cover]]:
+    """Offer each ASN line in order, once it has paid the deficit at its location; return how far each reaches now.
+
+    An ASN line that is expected no more, or at another time or location, gives up all first.
+    """
+    deficits = page.head.deficits()
+    covers = page.covers()
+    supply = {page.prefix + pack(row.eta, row.asn_id, row.asn_line_id): row for row in page.expected()}
+    reach: list[tuple[InboundEta, Cover]] = []
+    for key in sorted({**covers, **supply}):
+        cover, row = covers.get(key), supply.get(key)
+        before = cover
+        if before is not None and (row is None or row.location != before.location):
+            rest.step(before, 0)
+            before = None
+        now: Cover | None = None
+        if row is not None:
+            paid = min(row.units, deficits.get(row.location, 0))
+            if paid:
+                deficits[row.location] -= paid
+            now = rest.step(before or Cover(row.location), row.units - paid)
+            reach.append((row, now))
+        if now != cover:
+            eta, asn_id, asn_line_id = unpack(key[len(page.prefix) :])
+            outcomes.append(CoverMoved(str(asn_id), str(asn_line_id), int(eta), now))
+    return reach
 
 
-def _offer_inbound(claims: list[_Claim], supply: Iterable[InboundEta], deficits: dict[str, int]) -> None:
-    """Offer each ASN line to the claims that allow its location, in rank order, once it has paid the deficit there."""
-    by_scope: dict[tuple[str, ...], list[_Claim]] = {}
-    for claim in reversed(claims):
-        if claim.lacks:
-            by_scope.setdefault(claim.line.terms.locations, []).append(claim)
-    for expected in supply:
-        paid = min(expected.units, deficits.get(expected.location, 0))
-        if paid:
-            deficits[expected.location] -= paid
-        units = expected.units - paid
-        admitted = [stack for locations, stack in by_scope.items() if not locations or expected.location in locations]
-        while units:
-            tops = [stack[-1] for stack in admitted if stack]
-            if not tops:
-                break
-            best = min(tops, key=lambda claim: claim.rank)
-            taken = min(units, best.lacks)
-            units -= taken
-            best.lacks -= taken
-            if not best.lacks:
-                best.cover = expected
-                by_scope[best.line.terms.locations].pop()
+def _is_within(rank: bytes, cover: Cover) -> bool:
+    """Tell whether an entry that allows the location is covered to the last unit then."""
+    return rank < cover.rank or (rank == cover.rank and not cover.left)
 
 
 def _moved(page: Page, line: Line, cover: InboundEta | None) -> list[Outcome]:

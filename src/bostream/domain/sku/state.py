@@ -54,6 +54,7 @@ class Head(msgspec.Struct, array_like=True):
         inbound_lines: ASN lines with units open.
         promised_lines: lines with an ETA.
         parked_lines: unknown lines for which scans are parked.
+        covers: rows of ``COVERS``.
     """
 
     sequence: int = 0
@@ -64,6 +65,7 @@ class Head(msgspec.Struct, array_like=True):
     inbound_lines: int = 0
     promised_lines: int = 0
     parked_lines: int = 0
+    covers: int = 0
 
     def free_stock(self) -> dict[str, int]:
         """Return a copy of the free units by location, where there are any."""
@@ -242,6 +244,24 @@ class InboundEta(msgspec.Struct, array_like=True):
     units: int
 
 
+class Cover(msgspec.Struct, array_like=True):
+    """How far one ASN line reaches into the queue when supply is offered to it in order (R17).
+
+    Attributes:
+        location: where the supply goes; only entries that allow it are meant below.
+        rank: the frontier: entries of better rank are covered by this ASN line and those before it, all of them.
+        left: units of the entry at the frontier that are not covered then.
+        taken: units of the ASN line that found a taker.
+        part: of these, units that went to the entry at the frontier.
+    """
+
+    location: str
+    rank: bytes = b""
+    left: int = 0
+    taken: int = 0
+    part: int = 0
+
+
 class ParkedScan(msgspec.Struct, array_like=True):
     """A scan that named an unknown line (R15); ``parked_at`` in log time, ``occurred_at`` as its sender says."""
 
@@ -278,3 +298,7 @@ PARKED: TableSpec[ParkedScans] = TableSpec("parked", 10, ParkedScans)
 """By (sku, order, line)."""
 SEEN: TableSpec[int] = TableSpec("seen", 11, int)
 """Log time at which a scan took effect, by (generation, sku, source, event id); generation = log time // horizon."""
+CLAIMS: TableSpec[QueueEntry] = TableSpec("claims", 12, QueueEntry)
+"""By (sku, scope, rank key): each waiting entry of lines that take all or nothing, which count as PARTIAL in R17."""
+COVERS: TableSpec[Cover] = TableSpec("covers", 13, Cover)
+"""By (sku, eta, asn, line), as ``INBOUND_ETAS`` had them when promises were last decided."""
