@@ -52,7 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _queue_table(queues: dict[int, dict[str, float]]) -> Table:
     short, long = queues
-    table = Table("event", f"{short:,} lines", f"{long:,} lines", "ratio", title="one event on a SKU with a queue of")
+    table = Table(
+        "event",
+        f"{short:,} lines",
+        f"{long:,} lines",
+        "ratio",
+        title="one event on a SKU (rules alone, in memory) with a queue of",
+    )
     for kind, cost in queues[short].items():
         table.add_row(kind, f"{cost:.1f} µs", f"{queues[long][kind]:.1f} µs", f"{queues[long][kind] / cost:.2f}")
     return table
